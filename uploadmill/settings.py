@@ -1,0 +1,274 @@
+"""The configuration, read in one place into one frozen object.
+
+From lowest to highest: defaults, ``uploadmill.toml`` (or the file that ``UPLOADMILL_CONFIG``
+names), ``REDIS_URL`` and ``CELERY_BROKER_URL``, then ``UPLOADMILL_…`` variables, two underscores
+between a table and its key: ``UPLOADMILL_PRIMARY__URL``. Everything else takes arguments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from uploadmill.errors import InvalidSettings, UnknownPipeline
+from uploadmill.job import DEADLINE, Name
+from uploadmill.pipeline import SHIPPED, Step
+
+PREFIX = "UPLOADMILL_"
+CONFIG_VARIABLE = "UPLOADMILL_CONFIG"
+DEFAULT_FILE = "uploadmill.toml"
+
+#: Variables of the ecosystem that are honoured, and the setting each one gives.
+FOREIGN_VARIABLES = {"REDIS_URL": "redis_url", "CELERY_BROKER_URL": "broker_url"}
+
+DAY = 86_400.0
+
+
+class Table(BaseModel):
+    """A table of settings; a name it does not know is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreSettings(Table):
+    """One store by its role."""
+
+    url: str = Field(description="file:///path, s3://bucket/prefix or memory:")
+    public_url: str | None = Field(
+        default=None, description="where the world reads this store's objects (CDN or website)"
+    )
+    endpoint_url: str | None = Field(default=None, description="for S3-compatible servers")
+    region: str | None = None
+    access_key: SecretStr | None = Field(
+        default=None, description="unset: the provider's own chain (environment, files, role)"
+    )
+    secret_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _no_credentials_in_url(self) -> Self:
+        for address in (self.url, self.endpoint_url or ""):
+            parts = urlsplit(address)
+            if parts.password or ("@" in parts.netloc):
+                raise ValueError("credentials do not belong in a URL; set access_key, secret_key")
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key go together; one of them is missing")
+        return self
+
+
+class ScannerSettings(Table):
+    """The virus scanner."""
+
+    address: str = Field(
+        default="unix:///run/clamav/clamd.ctl",
+        description="clamd: unix:///path, or tcp://host:port",
+        pattern=r"^(unix://.+|tcp://.+:\d+)$",
+    )
+    timeout: float = Field(default=60.0, gt=0, description="seconds clamd may stay silent")
+    required: bool = Field(
+        default=True,
+        description="False runs every pipeline without its scan step; results say so",
+    )
+
+
+class LedgerSettings(Table):
+    """The job protocol's constants, all in seconds but the counts (docs/design.md)."""
+
+    lease: float = Field(default=30.0, gt=0)
+    crash_max: int = Field(default=3, ge=1)
+    lost_max: int = Field(default=6, ge=1)
+    attempts_max: int = Field(default=8, ge=1)
+    publish_grace: float = Field(default=10.0, ge=0)
+    deadline: float = Field(default=DEADLINE, gt=0)
+    stage_fresh: float = Field(default=DAY / 2, gt=0)
+    stage_grace: float = Field(default=DAY, gt=0)
+    keep_failed: float = Field(default=7 * DAY, ge=0)
+    keep_rejected: float = Field(default=DAY, ge=0)
+    result_ttl: float = Field(default=7 * DAY, gt=0)
+    heal_grace: float = Field(default=DAY, ge=0)
+    workspace_max: float = Field(default=2 * DAY, gt=0)
+    tombstone_keep: float = Field(default=30 * DAY, gt=0)
+    retry_delay: float = Field(
+        default=5.0, gt=0, description="before a step is tried again; doubles each time"
+    )
+    retry_delay_max: float = Field(default=300.0, gt=0)
+
+    @property
+    def renew(self) -> float:
+        """Seconds between two renewals of a lease: a third of it."""
+        return self.lease / 3
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        """The order that the protocol's safety rests on."""
+        rules = [
+            ("stage_fresh", "stage_grace"),
+            ("deadline", "workspace_max"),
+            ("workspace_max", "tombstone_keep"),
+            ("result_ttl", "tombstone_keep"),
+            ("keep_failed", "tombstone_keep"),
+            ("keep_rejected", "tombstone_keep"),
+        ]
+        broken = [
+            f"{low} ({getattr(self, low):g} s) must be below {high} ({getattr(self, high):g} s)"
+            for low, high in rules
+            if getattr(self, low) >= getattr(self, high)
+        ]
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+
+class WorkerSettings(Table):
+    """How a worker process behaves."""
+
+    workspace: Path = Field(default=Path("/var/tmp/uploadmill"), description="of this node")  # noqa: S108
+    sweep: float = Field(default=1.0, gt=0, description="seconds between two looks at due jobs")
+    drain: float = Field(
+        default=60.0, gt=0, description="seconds a stopping worker may finish its steps"
+    )
+    visibility_timeout: float = Field(default=3600.0, gt=0, description="seconds, of the broker")
+    liveness_file: Path | None = Field(default=None, description="touched once a second")
+
+
+class PipelineSettings(Table):
+    """A pipeline of your own: its steps in their order."""
+
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
+class Settings(Table):
+    """Everything that can be configured, frozen."""
+
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the ledger")
+    broker_url: str = Field(default="", description="Celery's broker; empty: the ledger's Redis")
+    accept_volatile_redis: bool = Field(
+        default=False, description="accept a ledger that evicts keys or does not persist"
+    )
+    staging: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/staging")
+    primary: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/primary")
+    secondary: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/secondary")
+    quarantine: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/quarantine")
+    prefix: str = Field(default="", description="what the keys of all outputs start with")
+    max_size: int = Field(default=5_000_000_000, gt=0, description="bytes a producer stages")
+    scanner: ScannerSettings = ScannerSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    pipelines: dict[Name, PipelineSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _broker_is_redis(cls, value: Any) -> Any:
+        """One Redis serves as broker and ledger unless a broker is named."""
+        if isinstance(value, Mapping) and not value.get("broker_url"):
+            default = cls.model_fields["redis_url"].default
+            return {**value, "broker_url": value.get("redis_url", default)}
+        return value
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read file and environment.
+
+        Raises:
+            InvalidSettings: With every mistake in one message.
+        """
+        problems: list[str] = []
+        raw = _read_file(environ, problems)
+        for variable, name in FOREIGN_VARIABLES.items():
+            if environ.get(variable):
+                raw[name] = environ[variable]
+        _overlay_environment(raw, environ, problems)
+        try:
+            settings = cls.model_validate(raw)
+        except ValidationError as error:
+            problems += [_explain(item) for item in error.errors()]
+        if problems:
+            listed = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+            raise InvalidSettings(f"the settings have {len(problems)} mistake(s):\n{listed}")
+        return settings
+
+    @property
+    def pipeline_names(self) -> tuple[str, ...]:
+        """The names that a job may ask for."""
+        return tuple(sorted({*SHIPPED, *self.pipelines}))
+
+    def steps_of(self, pipeline: str) -> tuple[Step, ...]:
+        """The steps of a pipeline as configured, before its plan is spelled out.
+
+        Raises:
+            UnknownPipeline: With the names there are.
+        """
+        if pipeline in self.pipelines:
+            return self.pipelines[pipeline].steps
+        if pipeline in SHIPPED:
+            return tuple(options.to_step() for options in SHIPPED[pipeline])
+        raise UnknownPipeline(pipeline, self.pipeline_names)
+
+
+def _read_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """The settings file as nested dictionaries; a missing default file is an empty one."""
+    named = environ.get(CONFIG_VARIABLE)
+    path = Path(named or DEFAULT_FILE)
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if named:
+            problems.append(f"{CONFIG_VARIABLE}: there is no file {named}")
+    except (OSError, ValueError) as error:
+        problems.append(f"{path}: {error}")
+    return {}
+
+
+def _overlay_environment(
+    raw: dict[str, Any], environ: Mapping[str, str], problems: list[str]
+) -> None:
+    """Put every ``UPLOADMILL_…`` variable into *raw*; an unknown one is a problem."""
+    known = dict(_variables(Settings))
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        if variable not in known:
+            problems.append(f"{variable}: no such setting{_alternatives(variable, known)}")
+            continue
+        *tables, name = known[variable]
+        target = raw
+        for table in tables:
+            target = target.setdefault(table, {})
+        target[name] = json.loads(value) if value.startswith(("{", "[")) else value
+
+
+def _variables(table: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each environment variable there can be, with the path of the setting it gives."""
+    for name, field in table.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
+            yield from _variables(field.annotation, (*path, name))
+        else:
+            yield PREFIX + "__".join((*path, name)).upper(), (*path, name)
+
+
+def _explain(error: Any) -> str:
+    """One validation error as a line that names the setting."""
+    where = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    table: type[BaseModel] = Settings
+    for part in error["loc"][:-1]:
+        field = table.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return f"{where}: no such setting"
+        if issubclass(field.annotation, Table):
+            table = field.annotation
+    return f"{where}: no such setting{_alternatives(str(error['loc'][-1]), table.model_fields)}"
+
+
+def _alternatives(name: str, known: Mapping[str, Any]) -> str:
+    """The known names nearest to *name*, or all where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"
