@@ -1,0 +1,37 @@
+# Both main commands, `make demo` and `make test`, set up everything from nothing.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock clean setup
+export FILE
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; \
+		do printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+setup: # the virtual environment that the other commands run in
+	@scripts/setup .venv 3.11 3.12 3.13
+
+demo: ## send one picture through the whole system and show its result (FILE=path: your own)
+	@deploy/install-debian.sh libmagic1 clamav-daemon
+	@scripts/setup .venv 3.11 3.12 3.13
+	@scripts/demo
+
+test: ## run all tests against real servers, with coverage
+	@deploy/install-debian.sh libmagic1 clamav-daemon chromium
+	@scripts/setup .venv 3.11 3.12 3.13
+	@scripts/wheelhouse
+	@scripts/test
+
+check: setup ## lint, format, types, layers, licences, known vulnerabilities
+	@scripts/check
+
+bench: setup ## measure, and print a table
+	@scripts/with-libmagic .venv/bin/python -m benchmarks
+
+lock: ## lock the requirements anew (UPGRADE=1: to the newest versions)
+	@scripts/lock
+
+clean: ## remove what these commands made, except var/ (the demonstration's files)
+	rm -rf .venv .venv-3.* wheelhouse build dist *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
