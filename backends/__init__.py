@@ -1,0 +1,1 @@
+"""The systems outside: storage, scanner, ledger. Streams and keys; no Celery, no tasks."""
