@@ -6,7 +6,10 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 import redis
@@ -15,7 +18,8 @@ from services.missing import missing
 from uploadmill.errors import EmbeddedServerFailed
 from uploadmill.worker.embedded import clamd as clamd_module
 from uploadmill.worker.embedded.clamd import embedded_clamd, find_clamd
-from uploadmill.worker.embedded.processes import Server, free_port
+from uploadmill.worker.embedded.flower import embedded_flower
+from uploadmill.worker.embedded.processes import TETHER, Server, free_port
 from uploadmill.worker.embedded.valkey import embedded_valkey, find_valkey
 
 
@@ -127,6 +131,18 @@ signal.pause()
 """
 
 
+def test_flower_answers_may_only_read_and_is_gone_after_its_block(tmp_path, redis_url):
+    if find_spec("flower") is None:
+        missing("flower", "pip install flower")
+    # With the API open to all, only ``--read_only`` keeps its buttons from working.
+    environment = {**os.environ, "REDIS_URL": redis_url, "FLOWER_UNAUTHENTICATED_API": "true"}
+    with embedded_flower(tmp_path, environment) as flower:
+        assert (200, True) == _request(flower.url + "/workers")
+        assert (403, False) == _request(flower.url + "/api/worker/shutdown/any", b"")
+
+    assert not _alive(flower.pid)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_servers_die_with_a_parent_that_is_killed(tmp_path: Path):
     # Given a process with both servers
@@ -142,11 +158,30 @@ def test_servers_die_with_a_parent_that_is_killed(tmp_path: Path):
     assert _within(2.0, lambda: not any(_alive(pid) for pid in pids))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_server_whose_parent_is_gone_before_it_begins_does_not_start():
+    command = [sys.executable, str(TETHER), "1", "/bin/echo", "started"]
+
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert (1, "", "the parent ended first\n") == (ended.returncode, ended.stdout, ended.stderr)
+
+
 def _alive(pid: int) -> bool:
     # A zombie that pid 1 has not collected yet is as dead as can be.
     with suppress(FileNotFoundError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+def _request(url: str, body: bytes | None = None) -> tuple[int, bool]:
+    """The status, and whether it is Flower that answers."""
+    try:
+        with urlopen(url, body, timeout=5) as answer:  # noqa: S310 - a loopback address of ours
+            return answer.status, b"Flower" in answer.read()
+    except HTTPError as error:
+        with error:
+            return error.code, False
 
 
 def _within(seconds: float, condition) -> bool:

@@ -31,9 +31,9 @@ START_LIMIT = 180.0
 #: Bytes: libclamav looks at nothing larger, whatever the configuration says.
 LARGEST = 2**31 - 1
 
-#: Milliseconds a scan may take. At its end clamd may say OK to what it has not seen, so it is
-#: longer than any scanner of ours waits.
-MAX_SCAN_TIME = 3_600_000
+#: Milliseconds a scan may take, less than the scanner's 60 s of patience: so a file that takes
+#: for ever ends with an alarm about that file, and not with a scanner that seems to be down.
+MAX_SCAN_TIME = 45_000
 
 #: Longest path of a unix socket on macOS, and four less than on Linux.
 SOCKET_PATH_LIMIT = 103
