@@ -46,6 +46,10 @@ class Answer:
     name: Literal["ok", "busy", "wait", "unknown", "fenced", "changed", "refused"]
 
 
+#: What every transition but ``accept``, ``finish`` and ``due`` answers.
+Reply = Go | End | Terminal | Answer
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The answer to ``accept``; ``outcome`` for a job that has ended."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self, TypeVar
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter
 
 from uploadmill.job import (
     Document,
@@ -49,7 +49,7 @@ class Note(Document):
     """What a finished step leaves in the record for the steps after it and for the result."""
 
     receipt: Receipt
-    extracted: dict[str, JsonValue] = {}
+    extracted: dict[str, JsonValue] = Field(default_factory=dict)
     content_type: str | None = None
 
 
@@ -93,7 +93,7 @@ class Record:
             version=int(raw["v"]),
             job=UploadJob.model_validate_json(raw["doc"]),
             step=raw["step"],
-            accepted_at=datetime.fromtimestamp(int(raw["accepted_at"]) / 1000, UTC),
+            accepted_at=datetime.fromtimestamp(float(raw["accepted_at"]) / 1000, UTC),
             plan=plan,
             node=raw.get("ws_node", ""),
             workspace_id=raw.get("ws_id", ""),

@@ -1,0 +1,55 @@
+-- claim: take a job that nobody works on.
+-- KEYS job, open
+-- ARGV id, node, nonce, random 0..1, lease ms, crash_max, lost_max, record version
+local now, open, id, node, nonce = clock(), KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local lost_max = tonumber(ARGV[7])
+local r = read('v', 'state', 'token', 'lease_until', 'next_at', 'step', 'cancel', 'ending',
+  'deadline', 'outage', 'error_code', 'ws_node', 'lost_tokens')
+
+local function answer(ending, token)
+  local record = redis.call('HGETALL', job)
+  if ending ~= '' then return { 'end', ending, token, record } end
+  return { 'go', r.step, token, record }
+end
+
+if r.state == '' then return { 'unknown' } end
+if number(r.v) > tonumber(ARGV[8]) then return { 'wait' } end -- for a newer worker
+if r.state ~= 'open' then return terminal() end
+if number(r.lease_until) > now then
+  if nonce_of(r.token) == nonce then return answer(r.ending, r.token) end -- the reply was lost
+  return { 'busy' }
+end
+if number(r.next_at) > now then return { 'wait' } end
+
+if r.token ~= '' and r.ending == '' then -- a lease ran out and was never given back
+  r.lost_tokens = r.lost_tokens .. r.token .. '=' .. r.step .. ';'
+  while select(2, r.lost_tokens:gsub(';', ';')) > lost_max do
+    r.lost_tokens = r.lost_tokens:gsub('^[^;]*;', '')
+  end
+  redis.call('HSET', job, 'lost_tokens', r.lost_tokens, 'token', '')
+  local count = lost(r.lost_tokens, r.step)
+  if count >= 2 then -- the first loss is nobody's fault; later ones wait
+    local next_at = math.ceil(now + ARGV[4] * math.min(60000, 5000 * 2 ^ count))
+    redis.call('HSET', job, 'next_at', next_at)
+    redis.call('ZADD', open, next_at, id)
+    return { 'wait' }
+  end
+end
+
+local ending = due_end(r, now)
+if ending == '' then
+  local crashes = number(redis.call('HGET', job, 'crash:' .. r.step))
+  if crashes >= tonumber(ARGV[6]) or lost(r.lost_tokens, r.step) >= lost_max then
+    ending = 'failed:poison'
+  end
+end
+if ending ~= '' then
+  redis.call('HSET', job, 'ending', ending)
+else
+  if r.step ~= 'pin' and r.ws_node ~= node then
+    restart()
+    r.step = 'pin'
+  end
+  if r.step == 'pin' then redis.call('HSET', job, 'ws_node', node, 'ws_id', nonce) end
+end
+return answer(ending, lease(open, id, nonce, now + ARGV[5]))

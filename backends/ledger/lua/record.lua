@@ -1,0 +1,84 @@
+-- Read before every transition of one job: its record, and what several transitions share.
+-- KEYS[1] is the record; times are milliseconds.
+
+local job = KEYS[1]
+
+-- The named fields of the record; a missing one is ''.
+local function read(...)
+  local names, values, record = { ... }, redis.call('HMGET', job, ...), {}
+  for i, name in ipairs(names) do record[name] = values[i] or '' end
+  return record
+end
+
+local function number(text)
+  return tonumber(text) or 0
+end
+
+local function terminal()
+  return { 'terminal', redis.call('HGET', job, 'outcome') }
+end
+
+local function nonce_of(token)
+  return token:match(':(.*)$') or ''
+end
+
+-- Lost tokens stand in one field as 'token=step;' each, oldest first. How many are *step*'s?
+local function lost(list, step)
+  local count = 0
+  for name in list:gmatch('=([^;]*);') do
+    if name == step then count = count + 1 end
+  end
+  return count
+end
+
+-- The list without *token*: its owner came back, so it was never lost.
+local function found_again(list, token)
+  local kept = ''
+  for entry in list:gmatch('[^;]+;') do
+    if entry:sub(1, #token + 1) ~= token .. '=' then kept = kept .. entry end
+  end
+  return kept
+end
+
+-- The end that is due now whatever step runs, or ''. A deadline that passed while something
+-- outside was down ends the job under that outage's name.
+local function due_end(record, now)
+  if record.ending ~= '' then return record.ending end
+  if record.cancel ~= '' then return 'cancelled' end
+  if now > number(record.deadline) then
+    return 'failed:' .. (record.outage ~= '' and record.error_code or 'deadline')
+  end
+  return ''
+end
+
+-- Why the holder of *token* may not go on, as the answer to give; nil when it may.
+-- A lease that ran out but was not taken over still passes: it harms nobody.
+local function guard(record, token)
+  if record.state == '' then return { 'unknown' } end
+  if record.state ~= 'open' then return terminal() end
+  if record.token == token then return nil end
+  local list = redis.call('HGET', job, 'lost_tokens') or ''
+  local kept = found_again(list, token)
+  if kept ~= list then redis.call('HSET', job, 'lost_tokens', kept) end
+  return { 'fenced' }
+end
+
+-- Give the job to the owner of *nonce* until the lease runs out.
+local function lease(open, id, nonce, lease_until)
+  local token = redis.call('HINCRBY', job, 'fence', 1) .. ':' .. nonce
+  redis.call('HSET', job, 'token', token, 'lease_until', lease_until, 'swept', 0)
+  redis.call('ZADD', open, lease_until, id)
+  return token
+end
+
+-- Back to the first step. Counters, plan and src_sha256 stay: a step that kills its workers
+-- must not get fresh chances, and the bytes must be the same again.
+local function restart()
+  for _, name in ipairs(redis.call('HKEYS', job)) do
+    if name:sub(1, 6) == 'files:' or name:sub(1, 5) == 'note:' then
+      redis.call('HDEL', job, name)
+    end
+  end
+  redis.call('HDEL', job, 'cert', 'clean_sha256')
+  redis.call('HSET', job, 'step', 'pin')
+end
