@@ -1,0 +1,105 @@
+"""The lease keeper, against a ledger that answers as it is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from uploadmill.backends.ledger.answers import Answer
+from uploadmill.errors import LedgerUnavailable
+from uploadmill.settings import LedgerSettings
+from uploadmill.worker.lease import EXIT_STEP_TIMEOUT, LeaseKeeper
+
+
+class ToldLedger:
+    """Answers ``renew`` as told and remembers what it was asked."""
+
+    def __init__(self, lease: float = 0.3) -> None:
+        self.constants = LedgerSettings(lease=lease)
+        self.answer: Answer | None = Answer("ok")
+        self.renewals = 0
+        self.released: list[dict[str, object]] = []
+        self.renewed = threading.Event()
+
+    def renew(self, job_id: str, token: str) -> Answer:
+        self.renewals += 1
+        self.renewed.set()
+        if self.answer is None:
+            raise LedgerUnavailable("no answer")
+        return self.answer
+
+    def release(self, job_id: str, token: str, **options: object) -> Answer:
+        self.released.append({"job": job_id, "token": token, **options})
+        return Answer("ok")
+
+
+@pytest.fixture
+def ledger() -> ToldLedger:
+    return ToldLedger()
+
+
+def eventually(condition, seconds: float = 3.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_held_lease_is_renewed_until_it_is_dropped(ledger):
+    keeper = LeaseKeeper(ledger)
+    keeper.hold("job", "1:a", "scan", limit=60)
+    assert eventually(lambda: ledger.renewals >= 2)
+    assert keeper.good
+    keeper.drop()
+    time.sleep(0.2)
+    seen = ledger.renewals
+    time.sleep(0.8)
+    assert seen == ledger.renewals
+    assert not keeper.good
+
+
+def test_a_refused_lease_is_not_good_and_not_renewed_again(ledger):
+    ledger.answer = Answer("fenced")
+    keeper = LeaseKeeper(ledger)
+    keeper.hold("job", "1:a", "scan", limit=60)
+    assert eventually(lambda: not keeper.good)
+    seen = ledger.renewals
+    time.sleep(0.8)
+    assert seen == ledger.renewals
+    keeper.drop()
+
+
+def test_without_an_answer_the_lease_is_good_until_its_term_is_over(ledger):
+    ledger.answer = None
+    keeper = LeaseKeeper(ledger)
+    keeper.hold("job", "1:a", "scan", limit=60)
+    assert keeper.good
+    assert eventually(lambda: not keeper.good)
+    keeper.drop()
+
+
+def test_a_step_over_its_limit_gives_the_job_back_counted_and_ends_the_process(ledger):
+    ended: list[int] = []
+    keeper = LeaseKeeper(ledger, end=ended.append)
+    began = time.monotonic()
+    keeper.hold("job", "7:a", "resize", limit=0.4)
+    assert eventually(lambda: ended != [])
+    assert time.monotonic() - began < 2.0
+    assert [EXIT_STEP_TIMEOUT] == ended
+    (released,) = ledger.released
+    assert ("7:a", True) == (released["token"], released["counted"])
+    assert "step_timeout" == released["error"].code
+
+
+def test_a_step_done_in_time_is_left_alone(ledger):
+    ended: list[int] = []
+    keeper = LeaseKeeper(ledger, end=ended.append)
+    keeper.hold("job", "1:a", "resize", limit=0.3)
+    keeper.hold("job", "2:b", "optimize", limit=60)
+    time.sleep(0.7)
+    assert [] == ended
+    keeper.drop()
