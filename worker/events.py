@@ -1,0 +1,110 @@
+"""Tell Flower about each step: through one buffered dispatcher per process.
+
+A step's task id is ``<job id>.<step>``, the same in every run, so a later run closes the rows
+that a killed one left open. Arguments show the job id and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from celery import Celery
+from celery.events import EventDispatcher
+
+from uploadmill.wire import task_name
+
+#: Seconds after which buffered events are sent even in mid-job.
+FLUSH_AFTER = 0.5
+
+#: Steps whose time limit is above this many seconds are announced before they start.
+LONG_STEP = 60.0
+
+
+def step_id(job_id: str, step: str) -> str:
+    """The task id of a step: the same in every run of the job."""
+    return f"{job_id}.{step}"
+
+
+class StepEvents(Protocol):
+    """What the loop reports; a worker without ``-E`` reports to nobody."""
+
+    def started(self, job_id: str, step: str, limit: float) -> None:
+        """A step begins; *limit* is its time limit in seconds."""
+
+    def succeeded(self, job_id: str, step: str, seconds: float) -> None:
+        """A step is done."""
+
+    def failed(self, job_id: str, step: str, code: str) -> None:
+        """A step raised, or a killed run's step will not be run again."""
+
+    def flush(self) -> None:
+        """Send what is buffered."""
+
+
+class NoEvents:
+    """Reports nothing."""
+
+    def started(self, job_id: str, step: str, limit: float) -> None:
+        """Nothing."""
+
+    def succeeded(self, job_id: str, step: str, seconds: float) -> None:
+        """Nothing."""
+
+    def failed(self, job_id: str, step: str, code: str) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+
+class BufferedEvents:
+    """Sends Celery task events under the worker's own node name.
+
+    Args:
+        app: Whose broker the events go to.
+        hostname: The worker's full node name; any other makes Flower invent a worker.
+    """
+
+    def __init__(self, app: Celery, hostname: str) -> None:
+        self._dispatcher = EventDispatcher(
+            app.connection_for_write(),
+            app=app,
+            hostname=hostname,
+            buffer_group=["task"],
+            buffer_limit=1000,
+        )
+        self._flushed = time.monotonic()
+
+    def started(self, job_id: str, step: str, limit: float) -> None:
+        """A step begins; a long one is shown at once."""
+        self._send(
+            "task-received",
+            job_id,
+            step,
+            name=task_name(step),
+            args=f"('{job_id}',)",
+            kwargs="{}",
+            root_id=job_id,
+            parent_id=job_id,
+            retries=0,
+        )
+        self._send("task-started", job_id, step)
+        if limit > LONG_STEP or time.monotonic() - self._flushed > FLUSH_AFTER:
+            self.flush()
+
+    def succeeded(self, job_id: str, step: str, seconds: float) -> None:
+        """A step is done."""
+        self._send("task-succeeded", job_id, step, result="None", runtime=seconds)
+
+    def failed(self, job_id: str, step: str, code: str) -> None:
+        """A step raised, or a killed run's step will not be run again."""
+        self._send("task-failed", job_id, step, exception=code, traceback="")
+
+    def flush(self) -> None:
+        """Send what is buffered."""
+        self._dispatcher.flush()
+        self._flushed = time.monotonic()
+
+    def _send(self, kind: str, job_id: str, step: str, **fields: Any) -> None:
+        self._dispatcher.send(kind, uuid=step_id(job_id, step), **fields)
