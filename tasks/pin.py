@@ -1,0 +1,86 @@
+"""Freeze the staged bytes on this node and hash them; every later step reads this copy."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from uploadmill.backends.storage.base import CHUNK, Reader, Storage
+from uploadmill.errors import (
+    ObjectChanged,
+    ObjectNotFound,
+    SizeLimitExceeded,
+    SourceChanged,
+    SourceMissing,
+)
+from uploadmill.job import StagedObject
+from uploadmill.pipeline import Pin
+from uploadmill.tasks.base import StepTask, guarded
+from uploadmill.tasks.work import ORIGINAL, Produced, StepResult
+from uploadmill.wire import task_name
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The bytes as they were pinned: *size* in bytes, *sha256* in hex."""
+
+    sha256: str
+    size: int
+
+
+def pin(storage: Storage, staged: StagedObject, target: Path, max_size: int) -> Pinned:
+    """Copy the staged object to *target*, hashing while it is read.
+
+    Args:
+        storage: The staging store.
+        staged: The object as it was enqueued; a later state of it is refused.
+        target: A new file.
+        max_size: In bytes; reading stops there.
+
+    Raises:
+        SourceMissing: The object is gone.
+        SourceChanged: It is not the one that was enqueued.
+        SizeLimitExceeded: It has more than *max_size* bytes.
+        StorageUnavailable: The store gave no answer, or broke off.
+    """
+    if staged.size > max_size:
+        raise SizeLimitExceeded(max_size, staged.size)
+    try:
+        with storage.open(staged.key, if_match=staged.etag, version=staged.version) as reader:
+            pinned = _copy(reader, target, max_size)
+    except ObjectNotFound as error:
+        raise SourceMissing(staged.key) from error
+    except ObjectChanged as error:
+        raise SourceChanged("the staged object was overwritten after it was enqueued") from error
+    if pinned.size != staged.size or (staged.sha256 or pinned.sha256) != pinned.sha256:
+        raise SourceChanged("the staged bytes are not those that were enqueued")
+    return pinned
+
+
+def _copy(reader: Reader, target: Path, max_size: int) -> Pinned:
+    digest, size = hashlib.sha256(), 0
+    with target.open("xb", buffering=0) as file:
+        while chunk := reader.read(CHUNK):
+            size += len(chunk)
+            if size > max_size:
+                raise SizeLimitExceeded(max_size)
+            digest.update(chunk)
+            file.write(chunk)
+    return Pinned(digest.hexdigest(), size)
+
+
+class PinTask(StepTask):
+    """Celery's side of :func:`pin`."""
+
+    name = task_name(Pin.step)
+
+    def run(self, job_id: str) -> StepResult:
+        """Download the staged object into the workspace."""
+        work = self.work(job_id)
+        target = work.target(ORIGINAL)
+        options = Pin.model_validate(work.options)
+        staged = self.mill.record(job_id).job.staged
+        with guarded(Pin.step):
+            pinned = pin(self.mill.stores.staging, staged, target, options.max_size)
+        return StepResult(files={ORIGINAL: Produced(target)}, src_sha256=pinned.sha256)
