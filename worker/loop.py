@@ -1,0 +1,336 @@
+"""The loop: one process works on one job, step after step, until the ledger says otherwise.
+
+The ledger's answers drive it; docs/design.md ("The job protocol") has the table. Steps raise,
+and only here is decided what that means for the job.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
+
+from celery import Task
+from celery.app.trace import trace_task
+from celery.exceptions import SoftTimeLimitExceeded
+
+from uploadmill.backends.ledger import proposals
+from uploadmill.backends.ledger.answers import Answer, End, Go, Terminal
+from uploadmill.backends.ledger.record import Note, Record
+from uploadmill.errors import (
+    InfectedUpload,
+    LedgerUnavailable,
+    ObjectExists,
+    SourceChanged,
+    SourceMissing,
+    StepFailed,
+    TransientError,
+    UnknownPipeline,
+    UnknownStep,
+    UnscannableUpload,
+    UploadmillError,
+    UploadRejected,
+)
+from uploadmill.ids import new_nonce
+from uploadmill.job import ErrorData, JobState, Outcome, Receipt, ScanCertificate
+from uploadmill.pipeline import Commit, Pin, Plan
+from uploadmill.tasks.registry import expand
+from uploadmill.tasks.work import StepResult, work_files
+from uploadmill.wire import task_name
+from uploadmill.worker.events import step_id
+from uploadmill.worker.lease import boot_time
+from uploadmill.worker.shared import STOPPING
+from uploadmill.worker.wiring import CurrentStep, UploadmillApp
+from uploadmill.worker.workspace import original
+
+log = logging.getLogger("uploadmill.job")
+
+Reply = Go | End | Terminal | Answer
+
+#: Seconds between two repetitions of a ledger call whose reply was lost.
+REPEAT = 0.2
+
+
+class JobRun:
+    """One run of this process on one job.
+
+    Args:
+        app: The worker's application.
+        task: The outer task, whose request the steps are traced under.
+        job_id: The job to work on.
+    """
+
+    def __init__(self, app: UploadmillApp, task: Task, job_id: str) -> None:  # type: ignore[type-arg]
+        self.app = app
+        self.mill = app.mill
+        self.ledger = app.mill.ledger
+        self.request = task.request
+        self.job_id = job_id
+        self.events = app.step_events(task.request.hostname or "")
+        self.token = ""
+
+    def run(self) -> None:
+        """Claim the job, run its steps, end it or give it back."""
+        try:
+            answer = self._claim()
+            while isinstance(answer, Go):
+                answer = self._go(answer)
+            self._stop(answer)
+        except (SystemExit, SoftTimeLimitExceeded):
+            self._release(error=None)
+            raise
+        finally:
+            self.mill.lease.drop()
+            self.mill.current = None
+            self.events.flush()
+
+    # -- the ledger's answers ---------------------------------------------------------------
+
+    def _claim(self) -> Reply:
+        nonce = new_nonce()
+        answer = self._persist(
+            lambda: self.ledger.claim(self.job_id, self.mill.workspaces.node, nonce)
+        )
+        if isinstance(answer, Go | End) and answer.record is not None:
+            self.token = answer.token
+            record = replace(answer.record, step=_step(answer))
+            self.mill.current = CurrentStep(record, answer.token, self.mill.workspaces.make(record))
+        if isinstance(answer, Go) and not self.mill.workspaces.holds(self._record):
+            return self._release(error=None, restart=True)
+        return answer
+
+    def _go(self, go: Go) -> Reply:
+        """Run the step that the ledger named, and hand in what came of it."""
+        self._enter(go)
+        if STOPPING:
+            return self._release(error=None)
+        try:
+            plan = self._plan()
+            limit = plan[go.step].options["time_limit"]
+            self.mill.lease.hold(self.job_id, go.token, go.step, float(str(limit)))
+            began = time.perf_counter()
+            result = self._trace(go.step, float(str(limit)))
+            note = self._note(result, time.perf_counter() - began)
+            return self._hand_in(go.step, result, note)
+        except UploadmillError as error:
+            return self._on_error(error)
+
+    def _enter(self, go: Go) -> None:
+        """This process holds *go*'s token and stands before its step."""
+        self.token = go.token
+        current = self._current
+        current.token = go.token
+        current.record = replace(current.record, step=go.step)
+
+    def _stop(self, answer: Reply) -> None:
+        """The ledger has no step for us."""
+        if isinstance(answer, End) and self.mill.current is not None:
+            self.events.failed(self.job_id, self._record.step, answer.ending)
+            outcome = proposals.from_ending(answer.ending, self._record, self.ledger.constants)
+            self._settle(outcome)
+        elif isinstance(answer, Terminal):
+            self.mill.workspaces.remove(self.job_id)
+        elif answer == Answer("changed"):
+            self._on_error(SourceChanged("the staged bytes are not those pinned before"))
+        elif answer == Answer("refused"):
+            log.error("certificate_refused", extra={"job": self.job_id})
+            error = StepFailed(self._record.step, "the certificate does not fit the bytes")
+            self._release(error=error, counted=True, restart=True)
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def _trace(self, step: str, limit: float) -> StepResult:
+        """Run a step's task through Celery's own tracer, with its hooks, signals and ids."""
+        task = self.app.tasks.get(task_name(step))
+        if task is None:
+            raise UnknownStep(step)
+        self.events.started(self.job_id, step, limit)
+        request = {
+            "id": step_id(self.job_id, step),
+            "task": task.name,
+            "root_id": self.job_id,
+            "parent_id": self.job_id,
+            "hostname": self.request.hostname,
+            "delivery_info": self.request.delivery_info,
+            "ignore_result": True,
+            "retries": 0,
+        }
+        traced = trace_task(task, step_id(self.job_id, step), (self.job_id,), {}, request)
+        value, info, runtime, _ = traced
+        if info is None:
+            self.events.succeeded(self.job_id, step, runtime or 0.0)
+            return cast("StepResult", value)
+        error = info.retval
+        self.events.failed(self.job_id, step, getattr(error, "code", type(error).__name__))
+        if isinstance(error, UploadmillError | SoftTimeLimitExceeded):
+            raise error
+        raise StepFailed(step, type(error).__name__) from error
+
+    def _hand_in(self, step: str, result: StepResult, note: Note) -> Reply:
+        """A step is done: the last one ends the job, any other is completed in the ledger."""
+        record = self._record
+        if step == Commit.step and result.placed is not None:
+            outcome = proposals.stored(record, result.outputs, result.placed, note)
+            return self._settle(outcome, result)
+        made = work_files(result) or ()
+        nonce = new_nonce()
+        answer = self._persist(
+            lambda: self.ledger.complete(
+                self.job_id,
+                self.token,
+                step,
+                nonce,
+                note=note,
+                made=made,
+                plan=record.plan,
+                certificate=result.certificate,
+                src_sha256=result.src_sha256 or record.src_sha256,
+            )
+        )
+        if isinstance(answer, Go | End):
+            self._current.record = replace(
+                record,
+                files={**record.files, step: made},
+                notes={**record.notes, step: note},
+                certificate=result.certificate or record.certificate,
+                src_sha256=result.src_sha256 or record.src_sha256,
+            )
+            self.token = answer.token
+        return answer
+
+    def _note(self, result: StepResult, seconds: float) -> Note:
+        """The receipt of a finished step, and what it found out."""
+        record = self._record
+        before = sum(file.size for file in record.current) or record.job.staged.size
+        made = result.files
+        after = before if made is None else sum(f.path.stat().st_size for f in made.values())
+        receipt = Receipt(
+            step=record.step,
+            ms=round(seconds * 1000, 3),
+            bytes_in=before,
+            bytes_out=after,
+            changed=result.changed,
+        )
+        return Note(
+            receipt=receipt, extracted=dict(result.extracted), content_type=result.content_type
+        )
+
+    def _plan(self) -> Plan:
+        """The job's plan, spelled out by the first run of ``pin``."""
+        record = self._record
+        if record.plan is None:
+            plan = expand(self.app.settings, record.job.pipeline)
+            self._current.record = replace(record, plan=plan)
+            return plan
+        return record.plan
+
+    # -- what an error means for the job ----------------------------------------------------
+
+    def _on_error(self, error: UploadmillError) -> Reply:
+        """The content's fault ends the job, the world's makes it wait, ours is counted."""
+        data = proposals.error_data(error, self._record.step)
+        log.info("step_raised", extra={"job": self.job_id, **data.model_dump()})
+        match error:
+            case UploadRejected():
+                return self._end_badly(JobState.REJECTED, data)
+            case InfectedUpload() | UnscannableUpload():
+                return self._quarantine(data, cast("ScanCertificate | None", error.certificate))
+            case SourceMissing():
+                return self._end_badly(JobState.FAILED, data)
+            case TransientError() | UnknownPipeline() | UnknownStep():
+                return self._release(error=error)
+            case _:
+                return self._release(error=error, counted=True)
+
+    def _end_badly(self, state: JobState, error: ErrorData) -> Reply:
+        constants, record = self.ledger.constants, self._record
+        return self._settle(proposals.ended_badly(record.job, state, constants, error, record))
+
+    def _quarantine(self, error: ErrorData, certificate: ScanCertificate | None) -> Reply:
+        """Keep the pinned bytes apart first; only then decide."""
+        record = self._record
+        pinned = original(record)[0]
+        try:
+            with suppress(ObjectExists):
+                self.mill.stores.quarantine.put(
+                    f"{self.job_id}/{pinned.sha256}",
+                    self._current.folder / pinned.name,
+                    content_type="application/octet-stream",
+                    create_only=True,
+                    sha256=pinned.sha256,
+                )
+        except UploadmillError as failure:
+            return self._release(error=failure, counted=not failure.transient)
+        return self._settle(proposals.quarantined(record, error, certificate))
+
+    def _settle(self, proposal: Outcome, result: StepResult | None = None) -> Reply:
+        """End the job, or give it back where a store it needs for that does not answer."""
+        try:
+            outcome = self.mill.settler.settle(proposal, result.put if result else ())
+        except LedgerUnavailable:
+            log.warning("record_follows_later", extra={"job": self.job_id})
+            return Answer("ok")
+        except UploadmillError as error:
+            return self._release(error=error, counted=not error.transient)
+        self.mill.workspaces.remove(self.job_id)
+        log.info("job_ended", extra={"job": self.job_id, "state": outcome.state.value})
+        return Answer("ok")
+
+    def _release(
+        self, *, error: UploadmillError | None, counted: bool = False, restart: bool = False
+    ) -> Reply:
+        """Give the job back; without an error it goes on at once, elsewhere or here."""
+        if not self.token or self.mill.current is None:
+            return Answer("ok")
+        record = self._record
+        data = proposals.error_data(error, record.step) if error else None
+        delay = self._delay(record) if error else 0.0
+        log.info("job_released", extra={"job": self.job_id, "step": record.step, "delay": delay})
+        answer = self._persist(
+            lambda: self.ledger.release(
+                self.job_id, self.token, delay=delay, counted=counted, error=data, restart=restart
+            )
+        )
+        self.token = ""
+        return Answer("ok") if isinstance(answer, Go | End) else answer
+
+    def _delay(self, record: Record) -> float:
+        """Seconds to wait: longer the longer the job has been open, and never in step."""
+        constants = self.ledger.constants
+        age = (datetime.now(UTC) - record.accepted_at).total_seconds()
+        delay = min(constants.retry_delay_max, max(constants.retry_delay, age / 10))
+        return delay * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, keeps no secret
+
+    def _persist(self, call: Callable[[], Reply]) -> Reply:
+        """Repeat a ledger call until it answers or the lease would be over: then we are fenced."""
+        began = boot_time()
+        while True:
+            try:
+                return call()
+            except LedgerUnavailable as error:
+                if boot_time() - began > self.ledger.constants.lease:
+                    log.warning("gave_up", extra={"job": self.job_id, "reason": str(error)})
+                    return Answer("fenced")
+                time.sleep(REPEAT)
+
+    @property
+    def _current(self) -> CurrentStep:
+        if self.mill.current is None:
+            raise LookupError("no job was claimed")
+        return self.mill.current
+
+    @property
+    def _record(self) -> Record:
+        return self._current.record
+
+
+def _step(answer: Go | End) -> str:
+    """The step that the answer is about."""
+    if isinstance(answer, Go):
+        return answer.step
+    return answer.record.step if answer.record else Pin.step

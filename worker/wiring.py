@@ -1,0 +1,132 @@
+"""The composition root: from settings to the parts a worker process works with.
+
+Everything here is made per process id, on first use: clients that cross a fork hang or mix up
+their answers.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from celery import Celery
+
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.record import Record
+from uploadmill.backends.ledger.settle import Settler
+from uploadmill.backends.scanner.base import Scanner
+from uploadmill.backends.scanner.clamd import ClamdScanner
+from uploadmill.backends.storage import stores_from
+from uploadmill.backends.storage.roles import Stores
+from uploadmill.settings import Settings
+from uploadmill.tasks.work import Work
+from uploadmill.worker.events import BufferedEvents, NoEvents, StepEvents
+from uploadmill.worker.lease import LeaseKeeper
+from uploadmill.worker.shared import EVENTS
+from uploadmill.worker.workspace import Workspaces, original
+
+
+@dataclass(slots=True)
+class CurrentStep:
+    """The step this process is running."""
+
+    record: Record
+    token: str
+    folder: Path
+
+
+class Mill:
+    """One process's stores, scanner, ledger and current job; ``app.mill`` to the step tasks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.current: CurrentStep | None = None
+
+    @cached_property
+    def stores(self) -> Stores:
+        """The four stores by role."""
+        return stores_from(self.settings)
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """The virus scanner."""
+        return ClamdScanner(self.settings.scanner.address, self.settings.scanner.timeout)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, for the loop."""
+        return Ledger(self.settings.redis_url, self.settings.ledger)
+
+    @cached_property
+    def settler(self) -> Settler:
+        """What ends jobs."""
+        return Settler(self.ledger, self.stores)
+
+    @cached_property
+    def lease(self) -> LeaseKeeper:
+        """The keeper of this process's lease, on connections of its own."""
+        return LeaseKeeper(Ledger(self.settings.redis_url, self.settings.ledger))
+
+    @cached_property
+    def workspaces(self) -> Workspaces:
+        """This node's workspaces."""
+        return Workspaces(self.settings.worker.workspace)
+
+    def record(self, job_id: str) -> Record:
+        """The record of the job this process is working on."""
+        return self._current(job_id).record
+
+    def work(self, job_id: str) -> Work:
+        """The current step's files and options."""
+        current = self._current(job_id)
+        record, folder = current.record, current.folder
+        files = {file.output: file for file in record.current}
+        source = next((folder / file.name for file in original(record)), folder)
+        return Work(
+            step=record.step,
+            options=record.plan[record.step].options if record.plan else {},
+            folder=folder,
+            stamp=current.token.replace(":", "-"),
+            files={output: folder / file.name for output, file in files.items()},
+            facts=files,
+            original=source,
+            content_type=record.content_type,
+        )
+
+    def _current(self, job_id: str) -> CurrentStep:
+        current = self.current
+        if current is None or current.record.job.id != job_id:
+            raise LookupError(f"this process is not working on job {job_id}")
+        return current
+
+
+class UploadmillApp(Celery):
+    """Celery's application with the parts of this process: ``settings`` and ``mill``."""
+
+    def __init__(self) -> None:
+        # Without a named back end it would read CELERY_RESULT_BACKEND; results are the ledger's.
+        super().__init__("uploadmill", set_as_current=False, backend="disabled://")
+        self._mills: dict[int, Mill] = {}
+        self._events: dict[int, StepEvents] = {}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration, read when it is first needed."""
+        return Settings.load()
+
+    @property
+    def mill(self) -> Mill:
+        """The parts of this very process."""
+        pid = os.getpid()
+        if pid not in self._mills:
+            self._mills = {pid: Mill(self.settings)}
+        return self._mills[pid]
+
+    def step_events(self, hostname: str) -> StepEvents:
+        """Where this process reports its steps."""
+        pid = os.getpid()
+        if pid not in self._events:
+            self._events = {pid: BufferedEvents(self, hostname) if EVENTS else NoEvents()}
+        return self._events[pid]
