@@ -1,0 +1,1 @@
+from uploadmill.worker.celery_app import app as app
