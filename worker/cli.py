@@ -10,7 +10,7 @@ import click
 from uploadmill.errors import UploadmillError
 
 #: The commands in the order of the help, each in ``commands/<name>.py``, imported when it is used.
-COMMANDS = ("recover",)
+COMMANDS = ("submit", "status", "cancel", "recover")
 
 
 class Commands(click.Group):
