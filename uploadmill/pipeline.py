@@ -22,7 +22,10 @@ MAX_PIXELS = 50_000_000
 #: Largest upload in bytes unless the pipeline says otherwise: 100 MB.
 MAX_SIZE = 100_000_000
 
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+#: The media types that can be told by content and checked.
+MediaType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf", "text/plain"]
+
+IMAGE_TYPES: tuple[MediaType, ...] = ("image/jpeg", "image/png", "image/webp")
 
 
 class Box(Document):
@@ -94,9 +97,12 @@ class Validate(StepOptions):
     """Refuse content of the wrong type, too many pixels, or that cannot be read."""
 
     step = "validate"
-    types: tuple[str, ...] = IMAGE_TYPES
+    types: tuple[MediaType, ...] = IMAGE_TYPES
     max_size: int = Field(default=MAX_SIZE, gt=0, description="bytes")
     max_pixels: int = Field(default=MAX_PIXELS, gt=0, description="pixels times frames")
+    decode: bool | None = Field(
+        default=None, description="decode to the end; unset: only where no later step does"
+    )
 
 
 class Scan(StepOptions):
@@ -124,6 +130,9 @@ class Resize(StepOptions):
 
     step = "resize"
     boxes: dict[Name, BoxText] = Field(min_length=1)
+    max_pixels: int | None = Field(
+        default=None, gt=0, description="pixels times frames; unset: as validate has it"
+    )
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -150,6 +159,9 @@ class Optimize(StepOptions):
     keep: tuple[Literal["artist", "copyright", "description"], ...] = Field(
         default=("artist", "copyright"), description="EXIF fields that stay; all others go"
     )
+    max_pixels: int | None = Field(
+        default=None, gt=0, description="pixels times frames; unset: as validate has it"
+    )
 
 
 class Commit(StepOptions):
@@ -175,12 +187,12 @@ class Plan(Document):
 
     @classmethod
     def of(cls, pipeline: str, steps: Sequence[StepOptions]) -> Self:
-        """Spell out *steps*: ``pin`` first, with the size limit of ``validate``; ``commit`` last."""
+        """Spell out *steps*: ``pin`` first, with ``validate``'s size limit; ``commit`` last."""
         sizes = [options.max_size for options in steps if isinstance(options, Validate)]
         pin = Pin(max_size=min(sizes, default=MAX_SIZE))
         return cls(
             pipeline=pipeline,
-            steps=tuple(options.to_step() for options in (pin, *steps, Commit())),
+            steps=tuple(options.to_step() for options in (pin, *spell_out(steps), Commit())),
         )
 
     @property
@@ -204,6 +216,21 @@ class Plan(Document):
             if step.name == name:
                 return step
         raise KeyError(name)
+
+
+def spell_out(steps: Sequence[StepOptions]) -> tuple[StepOptions, ...]:
+    """Fill in the options that follow from other steps of the same pipeline."""
+    pixels = min((step.max_pixels for step in steps if isinstance(step, Validate)), default=None)
+    decoded_later = any(isinstance(step, Resize | Optimize) for step in steps)
+
+    def filled(options: StepOptions) -> StepOptions:
+        if isinstance(options, Validate) and options.decode is None:
+            return options.model_copy(update={"decode": not decoded_later})
+        if isinstance(options, Resize | Optimize) and options.max_pixels is None:
+            return options.model_copy(update={"max_pixels": pixels or MAX_PIXELS})
+        return options
+
+    return tuple(filled(options) for options in steps)
 
 
 #: The pipelines that come with uploadmill. ``[pipelines.NAME]`` in the settings adds more.
