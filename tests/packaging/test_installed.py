@@ -35,15 +35,12 @@ def test_a_producer_gets_its_client_without_the_workers_packages(producer_enviro
     assert "Uploads []" == run_python(producer_environment, code, tmp_path)
 
 
-def test_importing_the_client_costs_a_web_app_little(
-    producer_environment, tmp_path, record_property
-):
+def test_importing_the_client_costs_a_web_app_little(producer_environment, tmp_path):
     code = "from uploadmill import Uploads"
     cpu_of(producer_environment, code, tmp_path)  # compiles the modules
 
     seconds = statistics.median(cpu_of(producer_environment, code, tmp_path) for _ in range(5))
 
-    record_property("import_cpu_seconds", round(seconds, 3))
     assert seconds <= IMPORT_CPU
 
 
