@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+
+from pydantic import JsonValue
 
 from uploadmill.errors import UploadmillError
 from uploadmill.job import ErrorData, JobResult, OutputFile
@@ -44,6 +47,7 @@ def describe(result: JobResult) -> Iterator[str]:
     if result.error:
         yield f"  {result.error.code}: {result.error.message}"
     yield from _block("Outputs", _outputs(result))
+    yield from _block("Found out", _extracted(result))
     yield from _block("Steps", _steps(result))
     yield ""
     yield f"Scan: {certificate(result)}"
@@ -59,8 +63,19 @@ def certificate(result: JobResult) -> str:
     return f"{verdict}, by {found.engine}, signatures: {found.signatures}, sha256 {found.sha256}"
 
 
+def _extracted(result: JobResult) -> list[tuple[str, ...]]:
+    return [(name, _plain(value)) for name, value in result.extracted.items()]
+
+
+def _plain(value: JsonValue) -> str:
+    """A value on one line, without the punctuation of JSON where it can do without."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _block(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    if len(rows) > 1:
+    if rows:
         yield ""
         yield title
         yield from (f"  {line}" for line in table(rows))
@@ -72,7 +87,8 @@ def _outputs(result: JobResult) -> list[tuple[str, ...]]:
         (name, _pixels(file), size(file.size), saved(before, file.size), *_place(file))
         for name, file in result.outputs.items()
     ]
-    return [("output", "pixels", "size", "saved", "type", "store", "where"), *rows]
+    headings = ("output", "pixels", "size", "saved", "type", "store", "where")
+    return [headings, *rows] if rows else []
 
 
 def _place(file: OutputFile) -> tuple[str, str, str]:
@@ -93,4 +109,4 @@ def _steps(result: JobResult) -> list[tuple[str, ...]]:
         (r.step, f"{r.ms:.1f} ms", size(r.bytes_in), size(r.bytes_out), r.changed or "")
         for r in result.receipts
     ]
-    return [("step", "time", "in", "out", "changed"), *rows]
+    return [("step", "time", "in", "out", "changed"), *rows] if rows else []

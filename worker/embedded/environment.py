@@ -30,6 +30,9 @@ WORKER_START_LIMIT = 30.0
 #: Seconds a worker gets to finish its steps before it is killed.
 WORKER_STOP_LIMIT = 30.0
 
+#: The Celery application that workers run.
+APP = "uploadmill.worker"
+
 ROLES = ("staging", "primary", "secondary", "quarantine")
 
 #: What a worker logs when it takes jobs.
@@ -94,6 +97,7 @@ class Environment:
         settings: The settings of all processes in here.
         environ: The whole environment that gives other processes these settings.
         signatures: What uploads are scanned for.
+        servers: The processes beside the workers.
         flower_url: For the browser, where a Flower was asked for.
         workers: All that were started, the latest last.
     """
@@ -102,6 +106,7 @@ class Environment:
     settings: Settings
     environ: Mapping[str, str]
     signatures: Signatures
+    servers: list[Server]
     flower_url: str | None = None
     workers: list[Worker] = field(default_factory=list)
 
@@ -115,12 +120,19 @@ class Environment:
         """What the latest worker logged."""
         return self.workers[-1].server.log
 
+    @property
+    def ended(self) -> list[Server]:
+        """The processes that should be running, and have ended."""
+        every = (*self.servers, *(worker.server for worker in self.workers))
+        return [server for server in every if not server.running]
+
     def start_worker(
         self,
         environ: Mapping[str, str] | None = None,
         *,
         concurrency: int = 2,
         ready: bool = True,
+        app: str = APP,
     ) -> Worker:
         """Start one more worker.
 
@@ -128,11 +140,12 @@ class Environment:
             environ: Variables for this worker alone.
             concurrency: Jobs at a time.
             ready: Return when it takes jobs; False returns at once.
+            app: The Celery application, for a worker with faults of its own.
         """
         name = f"worker{len(self.workers) + 1}"
         server = Server(
             "worker",
-            _worker_command(name, concurrency),
+            _worker_command(app, name, concurrency),
             self.folder / f"{name}.log",
             {**self.environ, **(environ or {})},
         )
@@ -190,12 +203,13 @@ def embedded_environment(
         valkey = start_valkey(folder / "valkey", redis_port, persistent=True)
         stack.callback(valkey.stop)
         clamd = _start_clamd(stack, system_signatures) if scan else None
-        tables = _tables(folder, valkey.url, clamd and clamd.address, pipelines or {})
+        tables = _tables(folder, valkey.url, clamd.address if clamd else None, pipelines or {})
         (folder / "uploadmill.toml").write_text(toml(tables))
         environ = _environ(folder / "uploadmill.toml", overrides or {})
         settings = Settings.load(environ)
         signatures: Signatures = clamd.signatures if clamd else "none"
-        environment = Environment(folder, settings, environ, signatures)
+        servers = [valkey.server, *([clamd.server] if clamd else [])]
+        environment = Environment(folder, settings, environ, signatures, servers)
         stack.callback(environment.stop_workers)
         for _ in range(workers):
             environment.start_worker(ready=False)
@@ -203,6 +217,7 @@ def embedded_environment(
             flower = start_flower(folder / "flower", environ, flower_port)
             stack.callback(flower.stop)
             environment.flower_url = flower.url
+            servers.append(flower.server)
         for worker in environment.workers:
             worker.wait_ready()
         yield environment
@@ -259,9 +274,9 @@ def _environ(config: Path, overrides: Mapping[str, str]) -> dict[str, str]:
     return {**foreign, CONFIG_VARIABLE: str(config), **overrides}
 
 
-def _worker_command(name: str, concurrency: int) -> list[str]:
+def _worker_command(app: str, name: str, concurrency: int) -> list[str]:
     # The same as in the Procfile, and a name for each, because several may run here.
-    celery = [sys.executable, "-m", "celery", "-A", "uploadmill.worker", "worker"]
+    celery = [sys.executable, "-m", "celery", "-A", app, "worker"]
     options = ["--queues", QUEUE, "--events", "--without-gossip", "--without-mingle"]
     more = ["--loglevel", "INFO", "--concurrency", str(concurrency), "--hostname", f"{name}@%h"]
     return [*celery, *options, *more]
