@@ -1,0 +1,406 @@
+"""A store in a folder of the local (or a mounted) file system.
+
+A key is a path below the root. Writes become visible whole, by a link (create-only) or a rename
+from the store's own area on the same file system, and are on disk before they are reported. Files
+dropped in by hand are objects like any other, of a guessed type and without sha256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from uploadmill.backends.storage import sidecar
+from uploadmill.backends.storage.base import CHUNK, ObjectStat, Readable, Source, opener
+from uploadmill.backends.storage.folders import (
+    ABSENT,
+    entries,
+    folder,
+    is_passing,
+    look,
+    open_file,
+    prune,
+)
+from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.keys import (
+    RESERVED,
+    check_key,
+    check_metadata,
+    check_prefix,
+    content_type_for,
+    is_key,
+    public_address,
+)
+from uploadmill.backends.storage.sidecar import Sidecar, state_of
+from uploadmill.errors import (
+    InvalidKey,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    StorageUnavailable,
+)
+
+#: Where files are written before they become objects.
+_INCOMING = (RESERVED, "incoming")
+
+#: Seconds after which a file there is what a killed process left: a day.
+_LEFT_BEHIND = 86_400.0
+
+#: How often a write or a read starts again when others remove folders or overwrite under it.
+_TRIES = 20
+
+
+class LocalReader:
+    """A part of an open file; overwriting its key does not touch it."""
+
+    def __init__(self, store: str, stat: ObjectStat, descriptor: int, left: int) -> None:
+        self.stat = stat
+        self._store = store
+        self._descriptor = descriptor
+        self._left = left
+
+    def read(self, size: int, /) -> bytes:
+        """At most *size* bytes; ``b""`` only at the end."""
+        if size < 0:
+            raise ValueError("say how many bytes to read")
+        wanted = min(size, self._left)
+        with _translated(self._store):
+            chunk = os.read(self._descriptor, wanted)
+        if wanted and not chunk:
+            raise StorageUnavailable(self._store, "a file became shorter while it was read")
+        self._left -= len(chunk)
+        return chunk
+
+
+class LocalStorage:
+    """Objects as files below a root folder, which is made on first use.
+
+    Args:
+        root: The folder; links below it are not followed.
+        name: The configured name.
+        public_url: Where a web server shows the folder, if one does.
+    """
+
+    def __init__(
+        self, root: Path | str, *, name: str = "local", public_url: str | None = None
+    ) -> None:
+        self.name = name
+        self._root = Path(root)
+        self._public_url = public_url
+        self._prepared = False
+
+    def put(
+        self,
+        key: str,
+        source: Source,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        create_only: bool = False,
+        sha256: str | None = None,
+        max_size: int | None = None,
+    ) -> ObjectStat:
+        """See :meth:`Storage.put`."""
+        check_key(self.name, key)
+        check_metadata(self.name, key, metadata or {})
+        kind = content_type_for(self.name, key, content_type)
+        self._refuse_taken(key, create_only=create_only)
+        with opener(source)() as stream, self._incoming() as incoming:
+            reader = HashingReader(stream, max_size)
+            incoming.fill(reader)
+            reader.verify(self.name, key, sha256)
+            facts = Sidecar(key, kind, reader.sha256, dict(metadata or {}))
+            return self._show(incoming, facts, create_only=create_only)
+
+    @contextmanager
+    def open(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str | None = None,
+        version: str | None = None,
+    ) -> Iterator[LocalReader]:
+        """See :meth:`Storage.open`."""
+        if version is not None:
+            raise ObjectNotFound(self.name, key, "this store keeps no versions")
+        descriptor, facts = self._open(key)
+        try:
+            if if_match not in (None, facts.etag):
+                raise ObjectChanged(self.name, key)
+            os.lseek(descriptor, start, os.SEEK_SET)
+            left = max(0, facts.size - start)
+            wanted = left if length is None else min(left, length)
+            yield LocalReader(self.name, facts, descriptor, wanted)
+        finally:
+            os.close(descriptor)
+
+    def stat(self, key: str) -> ObjectStat:
+        """See :meth:`Storage.stat`."""
+        descriptor, facts = self._open(key)
+        os.close(descriptor)
+        return facts
+
+    def delete(self, *keys: str) -> None:
+        """See :meth:`Storage.delete`."""
+        for key in keys:
+            check_key(self.name, key)
+        self._prepare()
+        for key in keys:
+            with _translated(self.name), contextlib.suppress(*ABSENT):
+                self._delete(key)
+
+    def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
+        """See :meth:`Storage.copy`."""
+        check_key(self.name, target)
+        self._refuse_taken(target, create_only=create_only)
+        with self.open(source) as stream, self._incoming() as incoming:
+            reader = HashingReader(stream)
+            incoming.fill(reader)
+            reader.verify(self.name, source, stream.stat.sha256)
+            kind = content_type_for(self.name, target, stream.stat.content_type)
+            facts = Sidecar(target, kind, reader.sha256, stream.stat.metadata)
+            return self._show(incoming, facts, create_only=create_only)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        """See :meth:`Storage.list`."""
+        check_prefix(self.name, prefix)
+        self._prepare()
+        return self._walk(tuple(prefix.split("/")[:-1]), prefix)
+
+    def url(self, key: str) -> str | None:
+        """See :meth:`Storage.url`."""
+        check_key(self.name, key)
+        return public_address(self._public_url, key)
+
+    def ping(self) -> None:
+        """See :meth:`Storage.ping`; a byte is written and removed again."""
+        with self._incoming() as incoming:
+            incoming.write(b"\0")
+
+    def _prepare(self) -> None:
+        """Make the root, once: a root that goes away later is an outage, not an empty store."""
+        if self._prepared:
+            return
+        with _translated(self.name):
+            self._root.mkdir(parents=True, exist_ok=True)
+            with folder(self._root, _INCOMING, create=True) as descriptor:
+                _sweep(descriptor)
+        self._prepared = True
+
+    @contextmanager
+    def _incoming(self) -> Iterator[_Incoming]:
+        """A new file in the store's own area, gone at the end unless it became an object."""
+        self._prepare()
+        with contextlib.ExitStack() as stack:
+            with _translated(self.name):
+                area = stack.enter_context(folder(self._root, _INCOMING, create=True))
+                incoming = _Incoming(self.name, area)
+            stack.callback(incoming.discard)
+            yield incoming
+
+    def _refuse_taken(self, key: str, *, create_only: bool) -> None:
+        """Save reading the source when the answer is known; the decision is made in `_show`."""
+        if create_only:
+            with contextlib.suppress(ObjectNotFound):
+                self.stat(key)
+                raise ObjectExists(self.name, key)
+
+    def _show(self, incoming: _Incoming, facts: Sidecar, *, create_only: bool) -> ObjectStat:
+        """Make a written file the object: its sidecar first, then the name."""
+        with _translated(self.name):
+            state = self._write_sidecar(incoming, facts)
+        try:
+            with _translated(self.name):
+                self._publish(incoming, facts.key, create_only=create_only)
+        except BaseException:
+            sidecar.remove(self._root, facts.key, state)
+            raise
+        return _object_stat(facts.key, incoming.facts(), facts)
+
+    def _write_sidecar(self, incoming: _Incoming, facts: Sidecar) -> str:
+        """Stamp the file until its state is unique, as it is at once but on coarse clocks."""
+        for _ in range(_TRIES):
+            sidecar.stamp(incoming.descriptor)
+            state = state_of(incoming.facts())
+            with contextlib.suppress(FileExistsError):
+                sidecar.write(self._root, state, facts)
+                os.fsync(incoming.descriptor)
+                return state
+        raise StorageUnavailable(self.name, "the file system's clock is too coarse")
+
+    def _publish(self, incoming: _Incoming, key: str, *, create_only: bool) -> None:
+        *segments, last = key.split("/")
+        for _ in range(_TRIES):
+            try:
+                with folder(self._root, segments, create=True) as target:
+                    self._link(incoming, target, key, last, create_only=create_only)
+                    os.fsync(target)
+            except FileNotFoundError:
+                # The folder was empty and somebody's delete removed it under us.
+                continue
+            except NotADirectoryError:
+                raise InvalidKey(self.name, key, "a part of it is an object or a link") from None
+            return
+        raise StorageUnavailable(self.name, "folders vanish as fast as they are made")
+
+    def _link(
+        self, incoming: _Incoming, target: int, key: str, last: str, *, create_only: bool
+    ) -> None:
+        """The one step by which a key gets its new content, decided by the kernel."""
+        before = look(target, last)
+        if before is not None and stat.S_ISDIR(before.st_mode):
+            raise InvalidKey(self.name, key, "there are objects below it")
+        try:
+            incoming.become(target, last, create_only=create_only)
+        except FileExistsError:
+            raise ObjectExists(self.name, key) from None
+        except IsADirectoryError:
+            raise InvalidKey(self.name, key, "there are objects below it") from None
+        if before is not None:
+            sidecar.remove(self._root, key, state_of(before))
+
+    def _open(self, key: str) -> tuple[int, ObjectStat]:
+        """An open file with the facts of just its state."""
+        check_key(self.name, key)
+        self._prepare()
+        for _ in range(_TRIES):
+            with _translated(self.name):
+                try:
+                    descriptor, facts, current = self._open_once(key)
+                except ABSENT:
+                    raise ObjectNotFound(self.name, key) from None
+            if current:
+                return descriptor, facts
+            os.close(descriptor)
+        raise StorageUnavailable(self.name, "an object is overwritten faster than it can be opened")
+
+    def _open_once(self, key: str) -> tuple[int, ObjectStat, bool]:
+        """The file, its facts, and whether these are still the facts to find.
+
+        A sidecar goes with its state: not finding it may only mean that the object was
+        overwritten between the two looks.
+        """
+        *segments, last = key.split("/")
+        with folder(self._root, segments) as descriptor:
+            file = open_file(descriptor, last)
+            try:
+                opened = os.fstat(file)
+                beside = sidecar.read(self._root, key, state_of(opened))
+                now = look(descriptor, last)
+            except BaseException:
+                os.close(file)
+                raise
+        current = beside is not None or (now is not None and state_of(now) == state_of(opened))
+        return file, _object_stat(key, opened, beside), current
+
+    def _delete(self, key: str) -> None:
+        *segments, last = key.split("/")
+        with folder(self._root, segments) as descriptor:
+            before = look(descriptor, last)
+            if before is None or stat.S_ISDIR(before.st_mode):
+                return
+            os.unlink(last, dir_fd=descriptor)
+            os.fsync(descriptor)
+        sidecar.remove(self._root, key, state_of(before))
+        prune(self._root, segments)
+
+    def _walk(self, segments: tuple[str, ...], prefix: str) -> Iterator[ObjectStat]:
+        """The objects below a folder in key order, one folder in memory at a time."""
+        with _translated(self.name):
+            found = entries(self._root, segments)
+        for name, facts in found:
+            key = "/".join((*segments, name))
+            if stat.S_ISDIR(facts.st_mode):
+                if _may_hold(key + "/", prefix) and is_key(key):
+                    yield from self._walk((*segments, name), prefix)
+            elif stat.S_ISREG(facts.st_mode) and key.startswith(prefix) and is_key(key):
+                yield _listed(key, facts)
+
+
+class _Incoming:
+    """A file being written in the store's own area, where no key and no list reaches it."""
+
+    def __init__(self, store: str, area: int) -> None:
+        self._store = store
+        self._area = area
+        self._name = secrets.token_hex(16)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self.descriptor = os.open(self._name, flags, 0o666, dir_fd=area)
+
+    def fill(self, stream: Readable) -> None:
+        """Write all of *stream*; what reading it raises passes as it is."""
+        while chunk := stream.read(CHUNK):
+            self.write(chunk)
+
+    def write(self, chunk: bytes) -> None:
+        with _translated(self._store):
+            left = memoryview(chunk)
+            while left:
+                left = left[os.write(self.descriptor, left) :]
+
+    def facts(self) -> os.stat_result:
+        return os.fstat(self.descriptor)
+
+    def become(self, target: int, name: str, *, create_only: bool) -> None:
+        """Appear as *name* in the folder *target*; create-only never replaces anything."""
+        places = {"src_dir_fd": self._area, "dst_dir_fd": target}
+        if create_only:
+            os.link(self._name, name, **places, follow_symlinks=False)
+        else:
+            os.replace(self._name, name, **places)  # noqa: PTH105 (between descriptors)
+
+    def discard(self) -> None:
+        """Let go; the file itself goes too where it has no other name."""
+        os.close(self.descriptor)
+        with contextlib.suppress(OSError):
+            os.unlink(self._name, dir_fd=self._area)
+
+
+@contextmanager
+def _translated(store: str) -> Iterator[None]:
+    """What the file system raises, as :class:`StorageUnavailable` without paths."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise StorageUnavailable(store, reason, retry_here=is_passing(error)) from error
+
+
+def _object_stat(key: str, facts: os.stat_result, beside: Sidecar | None) -> ObjectStat:
+    return ObjectStat(
+        key=key,
+        size=facts.st_size,
+        etag=state_of(facts),
+        modified=datetime.fromtimestamp(facts.st_mtime_ns / 1e9, UTC),
+        content_type=beside.content_type if beside else content_type_for("", key),
+        metadata=beside.metadata if beside else {},
+        sha256=beside.sha256 if beside else None,
+    )
+
+
+def _listed(key: str, facts: os.stat_result) -> ObjectStat:
+    modified = datetime.fromtimestamp(facts.st_mtime_ns / 1e9, UTC)
+    return ObjectStat(key=key, size=facts.st_size, etag=state_of(facts), modified=modified)
+
+
+def _may_hold(folder_prefix: str, prefix: str) -> bool:
+    """Whether a folder can hold keys that start with *prefix*."""
+    return folder_prefix.startswith(prefix) or prefix.startswith(folder_prefix)
+
+
+def _sweep(descriptor: int) -> None:
+    """Remove what killed processes left in the store's own area."""
+    for name in os.listdir(descriptor):
+        facts = look(descriptor, name)
+        if facts is not None and time.time() - facts.st_mtime > _LEFT_BEHIND:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=descriptor)
