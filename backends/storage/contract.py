@@ -1,0 +1,90 @@
+"""The storage contract as a program: every back end passes it, an operator can run it.
+
+It works in a folder of a random name and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from uploadmill.backends.storage import contract_keys, contract_put, contract_read
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.contract_ground import ContractBroken, Ground, same
+
+#: Bytes of the large object: more than our stores send in one request (8 MiB).
+LARGE = 9 << 20
+
+#: Objects in a long list: more than S3 gives or takes at once (1,000).
+MANY = 1001
+
+#: Objects deleted at once when tidying up.
+_BATCH = 1000
+
+Check = Callable[[Ground], None]
+
+#: Every check by its name, in the order they run.
+CHECKS: dict[str, Check] = {
+    check.__name__: check
+    for check in (*contract_put.CHECKS, *contract_read.CHECKS, *contract_keys.CHECKS)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How one check went.
+
+    Attributes:
+        name: Of the check.
+        ok: Whether the store does as the contract says.
+        detail: What it did instead; empty when ok.
+        ms: Wall time in milliseconds.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    ms: float
+
+
+def run_contract(
+    storage: Storage, *, large: int = LARGE, many: int = MANY
+) -> Iterator[CheckResult]:
+    """Check a store against the whole contract, one result as soon as it is known.
+
+    Args:
+        storage: Any store; what it holds already is not touched.
+        large: Bytes of a large object: more than the store sends in one request.
+        many: Objects in a long list: more than the store gives or takes at once.
+    """
+    ground = Ground(storage, f"uploadmill-check-{secrets.token_hex(8)}/", large, many)
+    try:
+        for name, check in CHECKS.items():
+            yield run_check(name, check, ground)
+    finally:
+        last = run_check("leaves_nothing_behind", leave_nothing, ground)
+    yield last
+
+
+def run_check(name: str, check: Check, ground: Ground) -> CheckResult:
+    """Run one check; whatever it raises is the result's detail."""
+    began = time.monotonic()
+    try:
+        check(ground)
+        detail = ""
+    except ContractBroken as error:
+        detail = str(error)
+    except Exception as error:  # noqa: BLE001 (a broken store may raise anything)
+        detail = f"{type(error).__name__}: {error}"
+    return CheckResult(name, not detail, detail, (time.monotonic() - began) * 1000)
+
+
+def leave_nothing(ground: Ground) -> None:
+    """Delete everything this run has made, and look."""
+    found = (stat.key for stat in ground.storage.list(ground.folder))
+    while batch := list(islice(found, _BATCH)):
+        ground.storage.delete(*batch)
+    same([], [stat.key for stat in ground.storage.list(ground.folder)], "keys left behind")

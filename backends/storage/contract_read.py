@@ -1,0 +1,164 @@
+"""The contract of ``open`` and ``stat``: the right bytes of one state, or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from uploadmill.backends.storage.base import CHUNK
+from uploadmill.backends.storage.contract_ground import (
+    SMALL,
+    Ground,
+    MadeUp,
+    content,
+    raises,
+    same,
+    true,
+)
+from uploadmill.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
+
+
+def read_gives_ranges(ground: Ground) -> None:
+    """A part is exactly that part, across the borders of parts too; the facts are the whole's."""
+    for source in ground.sources():
+        key = ground.key(f"ranges-{source.size}")
+        ground.storage.put(key, source)
+        size = source.size
+        for start, length in ((0, 1), (1, None), (10, 300), (size - 1, 1), (size - 300, 200)):
+            end = size if length is None else start + length
+            actual = content(ground.storage, key, start, length)
+            true(source.part(start, end) == actual, f"bytes {start} to {end} of {size}")
+            with ground.storage.open(key, start=start, length=length) as stream:
+                same(size, stream.stat.size, "size of the whole, reading a part")
+
+
+def read_beyond_the_end_gives_nothing(ground: Ground) -> None:
+    """What is not there is no error: there are no bytes."""
+    key = ground.key("short")
+    ground.storage.put(key, SMALL)
+    size = len(SMALL)
+    ranges: tuple[tuple[int, int | None], ...] = ((0, 0), (size, None), (size, 5), (size + 9, 5))
+    for start, length in ranges:
+        same(b"", content(ground.storage, key, start, length), f"{length} bytes from {start}")
+        with ground.storage.open(key, start=start, length=length) as stream:
+            same(size, stream.stat.size, "size of the whole, reading nothing")
+    same(SMALL[-2:], content(ground.storage, key, size - 2, 99), "a range that ends too far")
+    ground.storage.put(key, b"")
+    same(b"", content(ground.storage, key, 0, 10), "a range of an empty object")
+
+
+def read_gives_no_more_than_asked(ground: Ground) -> None:
+    """Sizes are kept, and the end stays the end."""
+    key = ground.key("pieces")
+    ground.storage.put(key, SMALL)
+    with ground.storage.open(key) as stream:
+        pieces = [stream.read(4)]
+        true(len(pieces[0]) <= 4, "no more bytes than asked for")  # noqa: PLR2004 (as asked)
+        while pieces[-1]:
+            pieces.append(stream.read(4))
+        same(b"", stream.read(4), "reading on after the end")
+    same(SMALL, b"".join(pieces), "the pieces")
+
+
+def read_can_be_left_early(ground: Ground) -> None:
+    """Who has seen enough leaves; the store is none the worse."""
+    key = ground.key("left-early")
+    ground.storage.put(key, MadeUp(ground.large))
+    for _ in range(3):
+        with ground.storage.open(key) as stream:
+            true(stream.read(10), "the first bytes")
+    same(MadeUp(ground.large).part(0, 5), content(ground.storage, key, 0, 5), "a later read")
+
+
+def read_minds_if_match(ground: Ground) -> None:
+    """Only the very state that was asked for is read."""
+    key = ground.key("matched")
+    before = ground.storage.put(key, SMALL)
+    with ground.storage.open(key, if_match=before.etag) as stream:
+        same(SMALL, stream.read(100), "the bytes, etag matching")
+    ground.storage.put(key, b"other")
+    raises(ObjectChanged, _read(ground, key, if_match=before.etag), "open with an old etag")
+    again = _read(ground, key, if_match=before.etag, start=1, length=2)
+    raises(ObjectChanged, again, "open of a part with an old etag")
+    nothing = _read(ground, key, if_match=before.etag, length=0)
+    raises(ObjectChanged, nothing, "open of no bytes with an old etag")
+
+
+def read_of_a_missing_object_says_so(ground: Ground) -> None:
+    """Nothing there is an answer of its own."""
+    key = ground.key("missing")
+    raises(ObjectNotFound, _read(ground, key), "open")
+    raises(ObjectNotFound, _read(ground, key, start=1), "open of a part")
+    raises(ObjectNotFound, _read(ground, key, length=0), "open of no bytes")
+    raises(ObjectNotFound, _read(ground, key, if_match="0"), "open on a condition")
+    raises(ObjectNotFound, lambda: ground.storage.stat(key), "stat")
+    ground.storage.put(ground.key("folder/object"), SMALL)
+    raises(ObjectNotFound, lambda: ground.storage.stat(ground.key("folder")), "stat of a folder")
+    raises(ObjectNotFound, _read(ground, ground.key("folder")), "open of a folder")
+
+
+def read_of_a_deleted_object_says_so(ground: Ground) -> None:
+    """A deleted object is gone at once."""
+    key = ground.key("deleted")
+    ground.storage.put(key, SMALL)
+    ground.storage.delete(key)
+    raises(ObjectNotFound, _read(ground, key), "open after delete")
+    raises(ObjectNotFound, lambda: ground.storage.stat(key), "stat after delete")
+
+
+def read_never_mixes_two_states(ground: Ground) -> None:
+    """Overwritten while it is read, an object gives its old bytes or an error."""
+    key = ground.key("overwritten-while-read")
+    old, new = MadeUp(ground.large, "old"), MadeUp(ground.large, "new")
+    ground.storage.put(key, old)
+    position = 0
+    try:
+        with ground.storage.open(key) as stream:
+            position += len(stream.read(1000))
+            ground.storage.put(key, new)
+            while chunk := stream.read(CHUNK):
+                expected = old.part(position, position + len(chunk))
+                true(expected == chunk, f"the bytes from {position} on are the old ones")
+                position += len(chunk)
+        same(old.size, position, "bytes read without an error")
+    except (ObjectChanged, StorageUnavailable):
+        return
+
+
+def read_finds_its_version(ground: Ground) -> None:
+    """A version, where the store keeps any, stays readable by its id."""
+    key = ground.key("versions")
+    before = ground.storage.put(key, SMALL)
+    ground.storage.put(key, b"newer")
+    if before.version is not None:
+        with ground.storage.open(key, version=before.version) as stream:
+            same(SMALL, stream.read(100), "the bytes of an older version")
+
+
+def _read(
+    ground: Ground,
+    key: str,
+    *,
+    start: int = 0,
+    length: int | None = None,
+    if_match: str | None = None,
+) -> Callable[[], bytes]:
+    """A read to be tried by :func:`raises`."""
+
+    def read() -> bytes:
+        with ground.storage.open(key, start=start, length=length, if_match=if_match) as stream:
+            return stream.read(100)
+
+    return read
+
+
+CHECKS = (
+    read_gives_ranges,
+    read_beyond_the_end_gives_nothing,
+    read_gives_no_more_than_asked,
+    read_can_be_left_early,
+    read_minds_if_match,
+    read_of_a_missing_object_says_so,
+    read_of_a_deleted_object_says_so,
+    read_never_mixes_two_states,
+    read_finds_its_version,
+)
