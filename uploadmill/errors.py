@@ -26,15 +26,18 @@
     │   ├── InvalidKey
     │   ├── IntegrityError
     │   └── Unsupported
+    ├── SourceMissing              the staged bytes are gone; the job ends as failed
     ├── StepError                  a step broke: our fault, counted, tried again a few times
     │   ├── StepFailed
-    │   └── StepTimeout
+    │   ├── StepTimeout
+    │   └── UnknownStep            not by this worker; another one may know it
     ├── EnqueueError               what a producer hears when a job was not taken on
     │   ├── NotAccepted
     │   ├── AcceptanceUnknown
     │   ├── IdempotencyConflict
     │   └── UnknownPipeline
     ├── JobNotFound
+    ├── JobNotEnded                the result was asked for, and there is none yet
     ├── InvalidSettings
     └── EmbeddedServerFailed       a server that we start ourselves is not there or does not start
 
@@ -267,6 +270,17 @@ class Unsupported(StorageError):
     explanation = "this store cannot do that"
 
 
+class SourceMissing(UploadmillError):
+    """Raised when the staged object of an accepted job is no longer there."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the staged object {self.key!r} is gone"
+
+
 class StepError(UploadmillError):
     """A step broke through no fault of the content.
 
@@ -290,6 +304,16 @@ class StepFailed(StepError):
 
 class StepTimeout(StepError):
     """Raised when a step ran longer than its ``time_limit``."""
+
+
+class UnknownStep(StepError):
+    """Raised when this worker has no processor of that name; another one may."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(step, "this worker has no such processor")
+
+    def __reduce__(self) -> tuple[type[UnknownStep], tuple[str]]:
+        return UnknownStep, (self.step,)
 
 
 class EnqueueError(UploadmillError):
@@ -356,6 +380,25 @@ class JobNotFound(UploadmillError):
 
     def __str__(self) -> str:
         return f"no job has the id {self.job_id!r}"
+
+
+class JobNotEnded(UploadmillError):
+    """Raised when the result is asked for of a job that has not ended, or not in time.
+
+    Attributes:
+        job_id: The job's id.
+        state: How it stood when last seen.
+    """
+
+    transient = True
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(job_id, state)
+        self.job_id = job_id
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} has not ended: it is {self.state}"
 
 
 class InvalidSettings(UploadmillError):
