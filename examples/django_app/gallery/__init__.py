@@ -1,0 +1,1 @@
+"""A photograph gallery in Django that takes its uploads with uploadmill."""
