@@ -84,6 +84,11 @@ class JobRun:
         except (SystemExit, SoftTimeLimitExceeded):
             self._release(error=None)
             raise
+        except Exception as error:
+            # A mistake of ours outside any step: counted, so that it cannot go on for ever.
+            step = self.mill.current.record.step if self.mill.current else Pin.step
+            self._release(error=StepFailed(step, type(error).__name__), counted=True)
+            raise
         finally:
             self.mill.lease.drop()
             self.mill.current = None
@@ -234,7 +239,8 @@ class JobRun:
     def _on_error(self, error: UploadmillError) -> Reply:
         """The content's fault ends the job, the world's makes it wait, ours is counted."""
         data = proposals.error_data(error, self._record.step)
-        log.info("step_raised", extra={"job": self.job_id, **data.model_dump()})
+        fields = {"job": self.job_id, "step": data.step, "code": data.code, "reason": data.message}
+        log.info("step_raised", extra=fields)
         match error:
             case UploadRejected():
                 return self._end_badly(JobState.REJECTED, data)
