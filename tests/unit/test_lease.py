@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from services.waiting import eventually
 
 from uploadmill.backends.ledger.answers import Answer
 from uploadmill.errors import LedgerUnavailable
@@ -38,15 +39,6 @@ class ToldLedger:
 @pytest.fixture
 def ledger() -> ToldLedger:
     return ToldLedger()
-
-
-def eventually(condition, seconds: float = 3.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_held_lease_is_renewed_until_it_is_dropped(ledger):

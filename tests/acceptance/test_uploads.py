@@ -1,0 +1,127 @@
+"""What users upload, through a real worker: good pictures, bad pictures, infected files."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from pictures import CORNERS, corners_of, photograph
+from PIL import Image
+from services.waiting import eventually
+
+from uploadmill.errors import UploadmillError
+from uploadmill.ids import new_nonce
+from uploadmill.job import JobState
+from uploadmill.worker.embedded.eicar import eicar
+
+#: How a picture that lies right looks: each corner has its own colour.
+UPRIGHT = {corner: corner for corner in CORNERS}
+
+pytestmark = pytest.mark.usefixtures("working")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_stored_upright_in_every_orientation(mill, orientation):
+    result = mill.run(photograph(800, 600, orientation=orientation))
+    assert JobState.STORED == result.state
+    assert {"large", "medium", "thumb"} == set(result.outputs)
+    for name, (width, height) in {"large": (800, 600), "thumb": (320, 240)}.items():
+        output = result.outputs[name]
+        picture = Image.open(io.BytesIO(mill.read("primary", output.key)))
+        assert (width, height) == picture.size == (output.width, output.height)
+        assert UPRIGHT == corners_of(picture)
+        assert 1 == picture.getexif().get(0x0112, 1)
+
+
+def test_a_result_says_all_that_was_done(mill):
+    result = mill.run(
+        photograph(640, 480), filename="../../holiday.jpg", owner="7", metadata={"album": "12"}
+    )
+    assert ("../../holiday.jpg", "7", {"album": "12"}) == (
+        result.filename,
+        result.owner,
+        result.metadata,
+    )
+    steps = [receipt.step for receipt in result.receipts]
+    assert steps == [
+        "pin",
+        "validate",
+        "scan",
+        "extract_metadata",
+        "resize",
+        "optimize",
+        "commit",
+    ]
+    assert all(receipt.ms > 0 for receipt in result.receipts)
+    assert "clean" == result.certificate.verdict
+    assert ("image/jpeg", 640) == (result.extracted["content_type"], result.extracted["width"])
+    assert all("primary" == output.store for output in result.outputs.values())
+    assert "result.json" in [key.rsplit("/")[-1] for key in mill.files("primary")]
+
+
+def test_nothing_of_an_ended_job_stays_in_staging_or_workspace(mill):
+    job = mill.run(photograph(320, 240)).job_id
+    jobs = mill.environment.folder / "workspace" / "jobs"
+    assert eventually(lambda: job not in [path.name for path in jobs.iterdir()])
+    left = [key for key in mill.files("staging") if job in key]
+    assert [f"outcomes/{job}.json"] == left
+
+
+@pytest.mark.parametrize(
+    ("content", "pipeline"),
+    [
+        (eicar(), "document"),
+        (photograph(320, 240) + eicar(), "photo"),
+    ],
+    ids=["raw", "appended to a JPEG"],
+)
+def test_an_infected_upload_is_quarantined_and_never_seen_in_a_store(mill, content, pipeline):
+    result = mill.run(content, pipeline)
+    assert JobState.QUARANTINED == result.state
+    assert ("infected", "infected_upload") == (result.certificate.verdict, result.error.code)
+    assert {} == result.outputs
+    assert [f"{result.job_id}/{result.certificate.sha256}"] == [
+        key for key in mill.files("quarantine") if result.job_id in key
+    ]
+    seen = [*mill.files("primary"), *mill.files("secondary")]
+    assert [] == [key for key in seen if result.job_id in key]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"This is no picture, whatever its name says.\n" * 20, "unsupported_media"),
+        (photograph(800, 600)[:-4000], "corrupt_upload"),
+        (b"", "unsupported_media"),
+    ],
+    ids=["a text called .jpg", "a truncated JPEG", "an empty file"],
+)
+def test_bad_content_is_rejected_with_its_reason_and_kept_for_a_day(mill, content, code):
+    result = mill.run(content, filename="holiday.jpg", content_type="image/jpeg")
+    assert (JobState.REJECTED, code) == (result.state, result.error.code)
+    assert "validate" == result.error.step
+    assert 1 == len([key for key in mill.files("staging") if f"uploads/{result.job_id}" in key])
+
+
+def test_a_document_is_stored_as_it_was(mill):
+    text = "Zwölf Boxkämpfer jagen Viktor quer über den Sylter Deich.\n".encode() * 500
+    result = mill.run(text, "document")
+    (output,) = result.outputs.values()
+    assert (JobState.STORED, "text/plain") == (result.state, output.content_type)
+    assert text == mill.read("primary", output.key)
+
+
+def test_the_same_upload_enqueued_twice_is_stored_once(mill):
+    key, picture = new_nonce(), photograph(400, 300)
+    first = mill.run(picture, idempotency_key=key, owner="7")
+    second = mill.run(picture, idempotency_key=key, owner="7")
+    assert first.job_id == second.job_id
+    results = [name for name in mill.files("primary") if name.endswith("result.json")]
+    assert 1 == len([name for name in results if first.job_id in name])
+
+
+def test_a_key_used_for_another_upload_is_refused(mill):
+    key = new_nonce()
+    mill.run(photograph(400, 300), idempotency_key=key, owner="7")
+    with pytest.raises(UploadmillError, match="use a new key"):
+        mill.uploads.enqueue(photograph(300, 400), pipeline="photo", idempotency_key=key, owner="7")
