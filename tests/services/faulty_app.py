@@ -1,0 +1,77 @@
+"""The worker's application with a fault inside a step's function: ``celery -A services.faulty_app``.
+
+Every step's function notes in the file ``marks`` of ``FAULT_FOLDER`` that it has begun. Where the
+file ``armed`` there names this step, it is used up and what it says happens:
+
+* ``kill_worker STEP``  SIGKILL to the whole worker
+* ``kill_child STEP``   SIGKILL to the process that runs the step
+* ``sleep STEP``        a minute of sleep
+* ``pause STEP``        a second of sleep
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from uploadmill.tasks import commit, extract_metadata, optimize, pin, resize, scan, validate
+from uploadmill.worker.celery_app import app
+
+__all__ = ["app"]
+
+FOLDER = Path(os.environ["FAULT_FOLDER"])
+
+FUNCTIONS = {
+    "pin": (pin, "pin"),
+    "validate": (validate, "validate"),
+    "scan": (scan, "scan"),
+    "extract_metadata": (extract_metadata, "extract_metadata"),
+    "resize": (resize, "resize"),
+    "optimize": (optimize, "optimize"),
+    "commit": (commit, "commit"),
+}
+
+
+def note(line: str) -> None:
+    with (FOLDER / "marks").open("a") as file:
+        file.write(f"{line}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def armed(step: str) -> str | None:
+    """The fault armed for *step*, used up by asking."""
+    path = FOLDER / "armed"
+    if not path.exists():
+        return None
+    kind, at = path.read_text().split()
+    if at != step:
+        return None
+    path.unlink()
+    return kind
+
+
+def strike(kind: str) -> None:
+    if kind == "kill_worker":
+        os.kill(os.getppid(), signal.SIGKILL)
+    if kind == "kill_child":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1 if kind == "pause" else 60)
+
+
+def with_fault(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def faulty(*args: Any, **kwargs: Any) -> Any:
+        note(f"begin {step}")
+        if kind := armed(step):
+            strike(kind)
+        return function(*args, **kwargs)
+
+    return faulty
+
+
+for step, (module, name) in FUNCTIONS.items():
+    setattr(module, name, with_fault(step, getattr(module, name)))
