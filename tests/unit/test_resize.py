@@ -128,6 +128,25 @@ def test_a_thumbnail_made_from_a_larger_box_is_as_good_as_one_made_alone(resized
     assert psnr(together["thumb"], alone) > 45
 
 
+def test_a_box_little_smaller_than_another_is_made_from_the_upload(resized):
+    content = photograph(800, 600, encoder="PNG")
+
+    together = resized(content, large="400x300", little_less="340x255")["little_less"]
+    alone = resized(content, little_less="340x255")["little_less"]
+
+    assert alone.tobytes() == together.tobytes()
+
+
+def test_how_a_tiff_was_packed_is_not_handed_on(tmp_path):
+    # A processor of one's own may have written it so.
+    packed = written(tmp_path / "a", encoded(scene(80, 60), "TIFF", compression="tiff_lzw"))
+    box = {"whole": Box.parse("80x60")}
+
+    resize(packed, {"whole": tmp_path / "b"}, box, content_type="image/tiff")
+
+    assert "raw" == read(tmp_path / "b").info["compression"]
+
+
 def test_bands_leave_no_seams(resized):
     # A soft slope, on which a step of one row would be seen.
     content = encoded(Image.linear_gradient("L").resize((600, 1200)), "PNG")

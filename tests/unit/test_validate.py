@@ -153,9 +153,9 @@ def test_too_many_bytes_are_refused(tmp_path):
     ids=["scans", "segments", "no length"],
 )
 def test_a_jpeg_made_to_keep_us_busy_is_refused(tmp_path, segment):
-    path = written(tmp_path / "a", photograph(8, 8)[:20] + segment + b"\xff\xd9")
+    path = written(tmp_path / "a", photograph(8, 8)[:-2] + segment + b"\xff\xd9")
 
-    with pytest.raises(CorruptUpload):
+    with pytest.raises(CorruptUpload, match=r"more than|without a length"):
         validate(path, Validate())
 
 
