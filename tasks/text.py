@@ -6,8 +6,10 @@ import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
-from uploadmill.backends.storage.base import CHUNK
 from uploadmill.errors import UnsupportedMedia
+
+#: Bytes decoded at a time. Decoded they may take four times that; larger ones are no faster.
+_READ = 1 << 17
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -44,7 +46,7 @@ def _count(source: Path, encoding: str) -> TextFacts:
     try:
         with source.open("rb") as file:
             while True:
-                raw = file.read(CHUNK)
+                raw = file.read(_READ)
                 decoded = decoder.decode(raw, final=not raw)
                 if "\0" in decoded:
                     raise UnsupportedMedia("the file has NUL bytes, so it is not plain text")
