@@ -1,3 +1,4 @@
--- read: a record as it stands, and the time.
+-- read: the time, and a record as it stands ('' where there is none).
 -- KEYS job
-return { clock(), redis.call('HGETALL', job) }
+local fields = redis.call('HGETALL', job)
+return { clock(), #fields > 0 and cjson.encode(fields) or '' }
