@@ -10,7 +10,7 @@ import click
 from uploadmill.errors import UploadmillError
 
 #: The commands in the order of the help, each in ``commands/<name>.py``, imported when it is used.
-COMMANDS = ("submit", "status", "cancel", "recover", "dev", "demo")
+COMMANDS = ("submit", "status", "cancel", "check", "storage", "recover", "dev", "demo")
 
 
 class Commands(click.Group):

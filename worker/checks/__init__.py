@@ -1,0 +1,1 @@
+"""What ``uploadmill check`` looks at, one file per system."""
