@@ -1,0 +1,432 @@
+"""A store in a bucket of Amazon S3, or of a server that speaks its language."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from botocore.exceptions import ClientError
+from pydantic import SecretStr
+
+from uploadmill.backends.storage.base import ObjectStat, Opener, Source, opener
+from uploadmill.backends.storage.hashing import HashingReader, read_up_to
+from uploadmill.backends.storage.keys import (
+    check_key,
+    check_metadata,
+    check_prefix,
+    content_type_for,
+    is_key,
+    public_address,
+)
+from uploadmill.backends.storage.s3_answers import Facts, created, found, listed, quoted
+from uploadmill.backends.storage.s3_client import READ_TIMEOUT, S3Access, S3Bucket
+from uploadmill.backends.storage.s3_errors import (
+    code_of,
+    is_conflict,
+    is_precondition,
+    meaning,
+    status_of,
+    translated,
+)
+from uploadmill.backends.storage.s3_upload import MAX_PARTS, MultipartUpload
+from uploadmill.errors import (
+    InvalidSettings,
+    ObjectExists,
+    ObjectNotFound,
+    StorageUnavailable,
+    Unsupported,
+)
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+
+#: Bytes of one part, and of the largest object that is sent in one request: what a put holds in
+#: memory. S3 wants parts of 5 MiB at least.
+PART_SIZE = 8 << 20
+
+#: Bytes above which one CopyObject is refused by S3, and of one part of a copy by parts.
+COPY_LIMIT = 5_000_000_000
+COPY_PART_SIZE = 512 << 20
+
+#: Objects one DeleteObjects takes and one page of a list gives: what S3 allows.
+PAGE_SIZE = 1000
+
+#: Bytes of the prefix; with the longest key this stays below S3's 1,024.
+MAX_PREFIX = 255
+
+
+class S3Reader:
+    """The body of an answer; None where there was nothing to ask for."""
+
+    def __init__(self, store: str, stat: ObjectStat, answer: Mapping[str, Any] | None) -> None:
+        self.stat = stat
+        self._store = store
+        self._body: StreamingBody | None = answer["Body"] if answer else None
+        self._left: int = answer["ContentLength"] if answer else 0
+
+    def read(self, size: int, /) -> bytes:
+        """At most *size* bytes; ``b""`` only at the end."""
+        if size < 0:
+            raise ValueError("say how many bytes to read")
+        wanted = min(size, self._left)
+        if self._body is None or not wanted:
+            return b""
+        with translated(self._store, self.stat.key):
+            chunk = self._body.read(wanted)
+        if not chunk:
+            raise StorageUnavailable(self._store, "the body ended before its announced end")
+        self._left -= len(chunk)
+        return chunk
+
+
+class S3Storage:
+    """Objects in a bucket, under a prefix.
+
+    Args:
+        bucket: Its name; it must exist.
+        prefix: What the keys of all objects start with inside the bucket, without slash at the
+            end.
+        name: The configured name.
+        endpoint_url: Of an S3-compatible server; None is AWS.
+        region: None is the provider's own chain.
+        access_key: None is the provider's own chain (environment, files, role).
+        secret_key: The same.
+        public_url: Where the world reads the objects.
+        addressing: ``path`` or ``virtual``; None is ``path`` where an endpoint is given.
+        read_timeout: Seconds the server may stay silent.
+        part_size: Bytes of a part, and of the largest object sent in one request.
+        copy_limit: Bytes of the largest object copied in one request.
+        copy_part_size: Bytes of a part of a copy by parts.
+        page_size: Objects listed, or deleted, in one request.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        name: str = "s3",
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        access_key: SecretStr | str | None = None,
+        secret_key: SecretStr | str | None = None,
+        public_url: str | None = None,
+        addressing: Literal["auto", "path", "virtual"] | None = None,
+        read_timeout: float = READ_TIMEOUT,
+        part_size: int = PART_SIZE,
+        copy_limit: int = COPY_LIMIT,
+        copy_part_size: int = COPY_PART_SIZE,
+        page_size: int = PAGE_SIZE,
+    ) -> None:
+        self.name = name
+        access = S3Access(
+            endpoint_url=endpoint_url,
+            region=region,
+            access_key=_revealed(access_key),
+            secret_key=_revealed(secret_key),
+            addressing=addressing or ("path" if endpoint_url else "auto"),
+            read_timeout=read_timeout,
+        )
+        self._bucket = S3Bucket(bucket, access)
+        self._prefix = _checked_prefix(name, prefix)
+        self._public_url = public_url
+        self._part_size = part_size
+        self._copy_limit = copy_limit
+        self._copy_part_size = copy_part_size
+        self._page_size = page_size
+
+    def put(
+        self,
+        key: str,
+        source: Source,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        create_only: bool = False,
+        sha256: str | None = None,
+        max_size: int | None = None,
+    ) -> ObjectStat:
+        """See :meth:`Storage.put`.
+
+        The sha256 travels in front of the bytes, so it must be known before they are sent: a
+        small object is held and hashed; a large one is read once for its sha256, unless the
+        caller gave that, and once to be sent.
+        """
+        check_key(self.name, key)
+        check_metadata(self.name, key, metadata or {})
+        kind = content_type_for(self.name, key, content_type)
+        again = opener(source)
+        with again() as stream:
+            reader = HashingReader(stream, max_size)
+            content = read_up_to(reader, self._part_size)
+            if len(content) < self._part_size:
+                reader.verify(self.name, key, sha256)
+                facts = Facts(kind, dict(metadata or {}), reader.sha256)
+                return self._put_small(key, content, facts, create_only=create_only)
+            del content
+            if create_only and self._is_there(key):
+                raise ObjectExists(self.name, key)
+            sha256 = sha256.lower() if sha256 else self._hash_rest(key, reader)
+        facts = Facts(kind, dict(metadata or {}), sha256)
+        return self._put_large(key, again, facts, max_size, create_only=create_only)
+
+    @contextmanager
+    def open(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str | None = None,
+        version: str | None = None,
+    ) -> Iterator[S3Reader]:
+        """See :meth:`Storage.open`."""
+        check_key(self.name, key)
+        asked = self._address(key) | _conditions(if_match, version)
+        answer = None if length == 0 else self._get(key, asked, _range(start, length))
+        stat = self._head(key, asked) if answer is None else found(key, answer)
+        with contextlib.ExitStack() as stack:
+            if answer is not None:
+                stack.enter_context(contextlib.closing(answer["Body"]))
+            if version is not None and stat.version != version:
+                raise ObjectNotFound(self.name, key, "not in this version")
+            yield S3Reader(self.name, stat, answer)
+
+    def stat(self, key: str) -> ObjectStat:
+        """See :meth:`Storage.stat`."""
+        check_key(self.name, key)
+        return self._head(key, self._address(key))
+
+    def delete(self, *keys: str) -> None:
+        """See :meth:`Storage.delete`."""
+        for key in keys:
+            check_key(self.name, key)
+        for first in range(0, len(keys), self._page_size):
+            self._delete(keys[first : first + self._page_size])
+
+    def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
+        """See :meth:`Storage.copy`."""
+        check_key(self.name, target)
+        stat = self.stat(source)
+        if source == target:
+            # S3 refuses this, as it would change nothing.
+            if create_only:
+                raise ObjectExists(self.name, target)
+            return stat
+        if stat.size > self._copy_limit:
+            self._copy_by_parts(stat, target, create_only=create_only)
+        else:
+            self._copy_at_once(stat, target, create_only=create_only)
+        return self.stat(target)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        """See :meth:`Storage.list`."""
+        check_prefix(self.name, prefix)
+        return self._listed(prefix)
+
+    def url(self, key: str) -> str | None:
+        """See :meth:`Storage.url`."""
+        check_key(self.name, key)
+        return public_address(self._public_url, key)
+
+    def ping(self) -> None:
+        """See :meth:`Storage.ping`; the bucket must be there and let us in."""
+        with translated(self.name):
+            self._bucket.brisk.head_bucket(Bucket=self._bucket.name)
+
+    def close(self) -> None:
+        """Give back this process's connections; the store stays usable."""
+        self._bucket.close()
+
+    def _address(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket.name, "Key": self._prefix + key}
+
+    def _hash_rest(self, key: str, reader: HashingReader) -> str:
+        """The sha256 of a large object, before anything is sent."""
+        reader.drain()
+        if reader.size > MAX_PARTS * self._part_size:
+            limit = f"{MAX_PARTS} parts of {self._part_size} bytes"
+            raise Unsupported(self.name, key, f"{reader.size} bytes are more than {limit}")
+        return reader.sha256
+
+    def _put_small(
+        self, key: str, content: bytearray, facts: Facts, *, create_only: bool
+    ) -> ObjectStat:
+        """Send an object in one request; the server verifies its sha256."""
+        checksum = base64.b64encode(bytes.fromhex(facts.sha256 or "")).decode()
+        with self._deciding(key, create_only=create_only) as condition:
+            answer = self._bucket.client.put_object(
+                **self._address(key),
+                **facts.headers,
+                **condition,
+                Body=cast("bytes", content),
+                ChecksumSHA256=checksum,
+            )
+        return created(key, facts, len(content), answer)
+
+    def _put_large(
+        self, key: str, again: Opener, facts: Facts, max_size: int | None, *, create_only: bool
+    ) -> ObjectStat:
+        """Send an object part by part; its whole sha256 is verified before it is visible."""
+        with again() as stream, self._multipart(key, facts) as upload:
+            reader = HashingReader(stream, max_size)
+            while part := read_up_to(reader, self._part_size):
+                with translated(self.name, key):
+                    upload.add(part)
+                # Now, and not when the next part is complete: one part in memory, not two.
+                part.clear()
+            reader.verify(self.name, key, facts.sha256)
+            with self._deciding(key, create_only=create_only) as condition:
+                answer = upload.complete(condition)
+        return created(key, facts, reader.size, answer)
+
+    def _copy_at_once(self, source: ObjectStat, target: str, *, create_only: bool) -> None:
+        with self._deciding(target, source.key, create_only=create_only) as condition:
+            self._bucket.client.copy_object(
+                **self._address(target),
+                **condition,
+                CopySource=cast("Any", self._address(source.key)),
+                CopySourceIfMatch=quoted(source.etag),
+            )
+
+    def _copy_by_parts(self, source: ObjectStat, target: str, *, create_only: bool) -> None:
+        """Copy what is too large for one request."""
+        kind = content_type_for(self.name, target, source.content_type)
+        facts = Facts(kind, source.metadata, source.sha256)
+        step = self._copy_part_size
+        with self._multipart(target, facts) as upload:
+            for start in range(0, source.size, step):
+                end = min(start + step, source.size)
+                with translated(self.name, source.key):
+                    upload.add_copy(self._address(source.key), quoted(source.etag), start, end)
+            with self._deciding(target, create_only=create_only) as condition:
+                upload.complete(condition)
+
+    @contextmanager
+    def _multipart(self, key: str, facts: Facts) -> Iterator[MultipartUpload]:
+        """An upload that is aborted when the ``with`` is left by an error."""
+        with translated(self.name, key):
+            upload = MultipartUpload(self._bucket, self._prefix + key, facts.headers)
+        try:
+            yield upload
+        except BaseException:
+            upload.abort()
+            raise
+
+    @contextmanager
+    def _deciding(
+        self, key: str, source: str | None = None, *, create_only: bool
+    ) -> Iterator[dict[str, Any]]:
+        """Around the request that makes *key* visible: its condition, and what a refusal means.
+
+        Args:
+            key: What becomes visible.
+            source: What a copy reads, on a condition of its own.
+            create_only: Whether *key* must be free.
+        """
+        with translated(self.name, source or key):
+            try:
+                yield {"IfNoneMatch": "*"} if create_only else {}
+            except ClientError as error:
+                if create_only and self._is_taken(key, error, copying=source is not None):
+                    raise ObjectExists(self.name, key) from error
+                raise
+
+    def _is_taken(self, key: str, error: ClientError, *, copying: bool) -> bool:
+        """Whether a refusal means that the key is taken.
+
+        A copy has two conditions, and after a conflict nobody has said who won: then we look.
+        """
+        if is_precondition(error) and not copying:
+            return True
+        return (is_precondition(error) or is_conflict(error)) and self._is_there(key)
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            self._head(key, self._address(key))
+        except ObjectNotFound:
+            return False
+        return True
+
+    def _get(self, key: str, asked: dict[str, Any], part: dict[str, Any]) -> Any:
+        """The answer to a GET; None where the object has nothing in that range."""
+        with translated(self.name, key):
+            try:
+                return self._bucket.client.get_object(**asked, **part)
+            except ClientError as error:
+                if status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return None
+                raise
+
+    def _head(self, key: str, asked: dict[str, Any]) -> ObjectStat:
+        with translated(self.name, key):
+            try:
+                return found(key, self._bucket.client.head_object(**asked))
+            except ClientError as error:
+                if status_of(error) != HTTPStatus.NOT_FOUND:
+                    raise
+                # HEAD has no body that says what is missing: without the bucket this raises.
+                self._bucket.client.head_bucket(Bucket=self._bucket.name)
+                raise ObjectNotFound(self.name, key) from error
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        """Remove at most as many objects as one request takes."""
+        objects: Any = [{"Key": self._prefix + key} for key in keys]
+        with translated(self.name):
+            answer = self._bucket.client.delete_objects(
+                Bucket=self._bucket.name, Delete={"Objects": objects, "Quiet": True}
+            )
+        for problem in answer.get("Errors", ()):
+            error = ClientError({"Error": problem}, "DeleteObjects")
+            if code_of(error) != "NoSuchKey":
+                raise meaning(self.name, problem.get("Key", ""), error) from error
+
+    def _listed(self, prefix: str) -> Iterator[ObjectStat]:
+        pager = self._bucket.client.get_paginator("list_objects_v2")
+        pages = iter(
+            pager.paginate(
+                Bucket=self._bucket.name,
+                Prefix=self._prefix + prefix,
+                PaginationConfig={"PageSize": self._page_size},
+            )
+        )
+        while True:
+            with translated(self.name):
+                page = next(pages, None)
+            if page is None:
+                return
+            for item in page.get("Contents", ()):
+                key = item["Key"].removeprefix(self._prefix)
+                if is_key(key):
+                    yield listed(key, item)
+
+
+def _checked_prefix(name: str, prefix: str) -> str:
+    """The prefix as keys get it in front: empty, or ending in a slash."""
+    prefix = prefix.strip("/")
+    if not prefix:
+        return ""
+    if not is_key(prefix) or len(prefix.encode()) > MAX_PREFIX:
+        raise InvalidSettings(f"storage {name!r}: the prefix is no valid key, or too long")
+    return prefix + "/"
+
+
+def _revealed(secret: SecretStr | str | None) -> str | None:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+
+
+def _conditions(if_match: str | None, version: str | None) -> dict[str, str]:
+    conditions = {} if if_match is None else {"IfMatch": quoted(if_match)}
+    return conditions if version is None else conditions | {"VersionId": version}
+
+
+def _range(start: int, length: int | None) -> dict[str, Any]:
+    """The part of an object to ask for; nothing for the whole, which may be empty."""
+    if start == 0 and length is None:
+        return {}
+    end = "" if length is None else start + length - 1
+    return {"Range": f"bytes={start}-{end}"}

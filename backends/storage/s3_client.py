@@ -1,0 +1,143 @@
+"""boto3 clients of one S3 store: made on first use, per process, with bounded patience."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+#: Seconds to connect in, and to wait for the next bytes in.
+CONNECT_TIMEOUT = 3.0
+READ_TIMEOUT = 20.0
+
+#: The same for calls that only look whether anybody is there, or tidy up after a failure.
+BRISK_TIMEOUT = 3.0
+
+#: Connections kept; more threads than this wait for nothing, they only reconnect.
+_POOL = 16
+
+
+@dataclass(frozen=True, slots=True)
+class S3Access:
+    """Where a bucket is, and how to get in.
+
+    Attributes:
+        endpoint_url: Of an S3-compatible server; None is AWS.
+        region: None is the provider's own chain.
+        access_key: None is the provider's own chain (environment, files, role).
+        secret_key: The same.
+        addressing: ``path``, ``virtual``, or ``auto``.
+        read_timeout: Seconds to wait for the next bytes in.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    read_timeout: float = READ_TIMEOUT
+
+    def connect(self, *, brisk: bool = False) -> S3Client:
+        """A new client; nothing is sent yet."""
+        connect_timeout, read_timeout = CONNECT_TIMEOUT, self.read_timeout
+        if brisk:
+            connect_timeout = read_timeout = min(BRISK_TIMEOUT, self.read_timeout)
+        return _new_client(
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=Config(
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+                # Callers have their own attempts; two layers of them would multiply.
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                max_pool_connections=_POOL,
+                tcp_keepalive=True,
+                # We send a checksum with every body that matters, chosen by us, and those who
+                # read hash for themselves; by default boto3 would compute a second one.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": self.addressing},
+            ),
+        )
+
+
+class _Session:
+    """One process's session of boto3.
+
+    Its clients share the parsed description of S3: a second client costs 0.3 MB and 6 ms instead
+    of 12 MB and 80 ms. Making clients is not safe between threads, using them is.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.session = boto3.session.Session()
+
+
+#: By process id; filled on first use.
+_SESSIONS: dict[int, _Session] = {}
+
+
+def _new_client(**options: Any) -> S3Client:
+    own = _SESSIONS.get(os.getpid()) or _SESSIONS.setdefault(os.getpid(), _Session())
+    with own.lock:
+        return own.session.client("s3", **options)
+
+
+class _Process:
+    """What one process has of its own."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.clients: dict[bool, S3Client] = {}
+
+
+class S3Bucket:
+    """A bucket and this process's clients for it.
+
+    Connections must not be shared across a fork, nor must the lock: another thread of the parent
+    may hold it at that moment. So both are kept under the process id.
+
+    Args:
+        name: Of the bucket.
+        access: Makes the clients.
+    """
+
+    def __init__(self, name: str, access: S3Access) -> None:
+        self.name = name
+        self._access = access
+        self._processes: dict[int, _Process] = {}
+
+    @property
+    def client(self) -> S3Client:
+        """The client with ordinary patience."""
+        return self._get(brisk=False)
+
+    @property
+    def brisk(self) -> S3Client:
+        """The client with little patience."""
+        return self._get(brisk=True)
+
+    def close(self) -> None:
+        """Give back this process's connections; the next call opens new ones."""
+        own = self._processes.pop(os.getpid(), _Process())
+        with own.lock:
+            for client in own.clients.values():
+                client.close()
+
+    def _get(self, *, brisk: bool) -> S3Client:
+        own = self._processes.get(os.getpid()) or self._processes.setdefault(
+            os.getpid(), _Process()
+        )
+        with own.lock:
+            if brisk not in own.clients:
+                own.clients[brisk] = self._access.connect(brisk=brisk)
+            return own.clients[brisk]
