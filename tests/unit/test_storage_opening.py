@@ -1,0 +1,90 @@
+"""From addresses to stores, and which addresses are refused."""
+
+import sys
+
+import pytest
+from pydantic import SecretStr
+
+from uploadmill.backends.storage import open_storage, storage_from
+from uploadmill.backends.storage.local import LocalStorage
+from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.errors import InvalidSettings
+from uploadmill.settings import StoreSettings
+
+
+def test_each_scheme_opens_its_store(tmp_path):
+    local = open_storage(f"file://{tmp_path}/a%20b", name="primary")
+    s3 = open_storage("s3://bucket/some/prefix?endpoint_url=http://s3.test:9000&region=eu-1")
+
+    assert isinstance(local, LocalStorage)
+    local.put("x", b"x")
+    assert (tmp_path / "a b" / "x").exists()
+    assert isinstance(s3, S3Storage)
+    assert isinstance(open_storage("memory:"), MemoryStorage)
+
+
+def test_nothing_is_made_before_it_is_used(tmp_path):
+    open_storage(f"file://{tmp_path}/root")
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hunter2@bucket/prefix",
+        "s3://hunter2@bucket/prefix",
+        "s3://bucket?secret_key=hunter2",
+        "s3://bucket?access_key=hunter2",
+        "s3://bucket?endpoint_url=http://user:hunter2@s3.test",
+        "s3://bucket?token=hunter2",
+        "file://host/path?password=hunter2",
+        "gopher://user:hunter2@bucket",
+        "file:relative/hunter2",
+        "file://hunter2/path",
+        "s3:///hunter2",
+        "s3://bucket/a/../hunter2",
+        "memory:hunter2",
+        "hunter2",
+    ],
+)
+def test_a_wrong_address_is_refused_without_showing_it(url):
+    with pytest.raises(InvalidSettings) as caught:
+        open_storage(url, name="primary")
+
+    assert "'primary'" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_option_the_store_does_not_have_is_refused():
+    with pytest.raises(InvalidSettings, match="an option that memory stores do not have"):
+        open_storage("memory:", secret_key="hunter2")
+
+
+def test_a_missing_boto3_names_the_extra(monkeypatch):
+    for module in [name for name in sys.modules if name.startswith(("boto3", "botocore"))]:
+        monkeypatch.delitem(sys.modules, module)
+    for module in [name for name in sys.modules if ".storage.s3" in name]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    with pytest.raises(InvalidSettings, match=r"pip install 'uploadmill\[s3\]'"):
+        open_storage("s3://bucket")
+
+
+def test_the_settings_of_a_role_make_its_store():
+    settings = StoreSettings(
+        url="s3://bucket/prefix",
+        public_url="https://cdn.test",
+        endpoint_url="http://127.0.0.1:1",
+        region="us-east-1",
+        access_key=SecretStr("key"),
+        secret_key=SecretStr("hunter2"),
+    )
+
+    store = storage_from(settings, "primary")
+
+    assert "primary" == store.name
+    assert "https://cdn.test/a" == store.url("a")
+    assert "hunter2" not in repr(store) + repr(vars(store))
