@@ -4,11 +4,13 @@ import errno
 import os
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from uploadmill.backends.storage import sidecar
+from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.errors import (
     InvalidKey,
@@ -337,3 +339,18 @@ def test_a_damaged_sidecar_is_none(storage, root):
     internal_files(root)[0].write_text("{")
 
     assert ("image/png", None) == (storage.stat("a.png").content_type, storage.stat("a.png").sha256)
+
+
+def test_a_large_object_is_never_held_whole(storage):
+    source = MadeUp(20 << 20)
+    tracemalloc.start()
+    try:
+        storage.put("a", source)
+        storage.copy("a", "b")
+        same = source.sha256 == digest(storage, "b")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert same
+    assert peak < 5 << 20
