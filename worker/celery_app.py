@@ -6,7 +6,6 @@ from typing import Any
 
 from celery import Task
 
-from uploadmill.tasks.registry import step_tasks
 from uploadmill.wire import PROCESS_TASK
 from uploadmill.worker import bootsteps, logs, shutdown
 from uploadmill.worker.configuration import celery_settings
@@ -25,8 +24,16 @@ def process(self: Task[Any, Any], job_id: str) -> None:
     JobRun(app, self, job_id).run()
 
 
-for task in step_tasks():
-    app.register_task(task)
+@app.on_after_finalize.connect
+def register_steps(sender: UploadmillApp, **_: Any) -> None:
+    """Register the step tasks when tasks are first needed: registering one reads the settings."""
+    # The registry imports every decoder, which a producer's command line does not have.
+    from uploadmill.tasks.registry import step_tasks  # noqa: PLC0415
+
+    for task in step_tasks():
+        sender.register_task(task)
+
+
 bootsteps.install(app)
 shutdown.install()
 logs.install()

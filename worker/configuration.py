@@ -8,7 +8,6 @@ from kombu import Exchange, Queue
 
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings
-from uploadmill.tasks.registry import expand
 from uploadmill.wire import QUEUE, worker_options
 
 #: Seconds that claiming, the ledger's calls and settling may take beside a job's steps.
@@ -22,6 +21,8 @@ def hard_limit(settings: Settings) -> float:
         InvalidSettings: Above half the visibility timeout, a message would come back while its
             job may still be running.
     """
+    from uploadmill.tasks.registry import expand  # noqa: PLC0415 - imports every decoder
+
     limits = {
         name: sum(float(str(step.options["time_limit"])) for step in expand(settings, name).steps)
         for name in settings.pipeline_names
