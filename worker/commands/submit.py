@@ -80,7 +80,7 @@ def submit(
 
     The exit status is 1 if a file was not accepted or, with --wait, did not end as stored.
     """
-    bars = not as_json and sys.stderr.isatty()
+    bars = not as_json and on_terminal()
     with closing(Uploads()) as uploads:
         uploads.settings.steps_of(pipeline)
         submitted = list(_enqueue_all(uploads, paths, pipeline, bars=bars))
@@ -93,6 +93,11 @@ def submit(
     good = (JobState.STORED,) if wait else tuple(JobState)
     if any(item.error or item.state not in good for item in done):
         raise SystemExit(1)
+
+
+def on_terminal() -> bool:
+    """Whether somebody sees progress bars."""
+    return sys.stderr.isatty()
 
 
 def _enqueue_all(
