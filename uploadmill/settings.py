@@ -51,6 +51,9 @@ class StoreSettings(Table):
         default=None, description="unset: the provider's own chain (environment, files, role)"
     )
     secret_key: SecretStr | None = None
+    timeout: float | None = Field(
+        default=None, gt=0, description="seconds a network store may stay silent; unset: 4"
+    )
 
     @model_validator(mode="after")
     def _no_credentials_in_url(self) -> Self:
@@ -241,10 +244,15 @@ def _overlay_environment(
         target = raw
         for table in tables:
             target = target.setdefault(table, {})
-        target[name] = json.loads(value) if value.startswith(("{", "[")) else value
+        try:
+            target[name] = json.loads(value) if value.startswith(("{", "[")) else value
+        except ValueError as error:
+            problems.append(f"{variable}: not valid JSON: {error}")
 
 
-def _variables(table: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _variables(
+    table: type[BaseModel], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each environment variable there can be, with the path of the setting it gives."""
     for name, field in table.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Table):

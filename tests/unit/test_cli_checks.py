@@ -34,6 +34,7 @@ def test_every_mistake_of_the_settings_is_found_at_once():
         "UPLOADMILL_WORKER__SWEEP": "often",
         "UPLOADMILL_SCANNER__ADDRESS": "clamd",
         "UPLOADMILL_CONFIG": "missing.toml",
+        "UPLOADMILL_PIPELINES": "{",
     }
 
     settings, findings = read_settings(environ)
@@ -41,7 +42,8 @@ def test_every_mistake_of_the_settings_is_found_at_once():
     assert settings is None
     assert {Level.FAULT} == {finding.level for finding in findings}
     text = "\n".join(finding.what for finding in findings)
-    assert 4 == len(findings), text
+    assert 5 == len(findings), text
+    assert "UPLOADMILL_PIPELINES: not valid JSON" in text
     for name in ("UPLOADMILL_PRIMRY__URL", "worker.sweep", "scanner.address", "missing.toml"):
         assert name in text
 
