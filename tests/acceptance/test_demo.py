@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -122,6 +122,19 @@ def test_dev_takes_uploads_from_a_second_process_until_ctrl_c(tmp_path):
     assert [] == _alive(pids)
 
 
+def test_ctrl_c_while_dev_starts_leaves_nothing(tmp_path):
+    with _started(tmp_path, "dev", "--port", "0", "--without-scan") as dev:
+        _read_until(dev, "Starting")
+        pids = _wait_for(lambda: _descendants(dev.pid))
+
+        dev.send_signal(signal.SIGINT)
+        output, _ = dev.communicate(timeout=PATIENCE)
+
+    assert "Stopped." in output
+    assert 0 == dev.returncode, output
+    assert [] == _alive(pids)
+
+
 def test_dev_says_which_process_ended_by_itself(tmp_path):
     with _started(tmp_path, "dev", "--port", "0", "--without-scan") as dev:
         _read_until(dev, "uploadmill submit")
@@ -180,6 +193,16 @@ def _descendants(pid: int) -> dict[int, str]:
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return {child: _command_of(child) for child in found - {pid}}
+
+
+def _wait_for(look: Callable[[], dict[int, str]]) -> dict[int, str]:
+    """What *look* finds as soon as it finds something."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    pytest.fail("nothing was started")
 
 
 def _kinds(commands: Iterable[str]) -> set[str]:

@@ -52,7 +52,7 @@ def _round_trip(connection: Connection) -> None:
     name = f"uploadmill.check.{new_nonce()}"
     channel = connection.channel()
     # The nameless exchange leads to the queue of that name and leaves no binding behind.
-    queue = Queue(name, Exchange(""), routing_key=name, durable=False, expires=60)(channel)
+    queue = Queue(name, Exchange(""), routing_key=name, durable=False, exclusive=True)(channel)
     queue.declare()
     try:
         Producer(channel).publish({"check": name}, exchange="", routing_key=name, serializer="json")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from uploadmill.errors import UploadmillError
 from uploadmill.job import JobResult, JobState
 from uploadmill.producer import Uploads
 from uploadmill.worker.commands.local import say, scan_notice, stoppable
@@ -41,7 +42,8 @@ def demo(file: Path | None, pipeline: str, *, without_scan: bool, stay: bool) ->
     with stoppable(), tempfile.TemporaryDirectory(prefix="uploadmill-") as temporary:
         folder = Path(temporary)
         source = file or _drawn(folder)
-        click.echo("Starting Valkey, clamd, a worker and Flower ...")
+        scanner = "" if without_scan else "clamd, "
+        click.echo(f"Starting Valkey, {scanner}a worker and Flower ...")
         began = time.monotonic()
         outputs = OUTPUTS.resolve().as_uri()
         with embedded_environment(
@@ -55,7 +57,12 @@ def demo(file: Path | None, pipeline: str, *, without_scan: bool, stay: bool) ->
             },
         ) as environment:
             click.echo(f"Ready after {time.monotonic() - began:.1f} s.")
-            result = _run(environment, source, pipeline)
+            try:
+                result = _run(environment, source, pipeline)
+            except UploadmillError:
+                # It lies in the temporary folder, and tells what the job could not.
+                click.echo(environment.worker_log.read_text(errors="replace"), err=True)
+                raise
             click.echo(f"Flower: {environment.flower_url}")
             if stay:
                 _until_interrupted()
