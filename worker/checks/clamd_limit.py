@@ -44,10 +44,14 @@ def _refuses(address: str, length: int) -> bool:
 
 
 def _connect(address: str) -> socket.socket:
-    if address.startswith("unix://"):
-        clamd = socket.socket(socket.AF_UNIX)
-        clamd.settimeout(TIMEOUT)
+    if not address.startswith("unix://"):
+        url = urlsplit(address)
+        return socket.create_connection((url.hostname, url.port), TIMEOUT)
+    clamd = socket.socket(socket.AF_UNIX)
+    clamd.settimeout(TIMEOUT)
+    try:
         clamd.connect(address.removeprefix("unix://"))
-        return clamd
-    url = urlsplit(address)
-    return socket.create_connection((url.hostname, url.port), TIMEOUT)
+    except OSError:
+        clamd.close()
+        raise
+    return clamd
