@@ -83,4 +83,6 @@ class PinTask(StepTask):
         staged = self.mill.record(job_id).job.staged
         with guarded(Pin.step):
             pinned = pin(self.mill.stores.staging, staged, target, options.max_size)
-        return StepResult(files={ORIGINAL: Produced(target)}, src_sha256=pinned.sha256)
+        return StepResult(
+            files={ORIGINAL: Produced(target, sha256=pinned.sha256)}, src_sha256=pinned.sha256
+        )

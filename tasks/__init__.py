@@ -1,0 +1,1 @@
+"""The processors: one file, one plain function, one thin Celery task."""
