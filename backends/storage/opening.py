@@ -61,6 +61,7 @@ def storage_from(settings: StoreSettings, name: str) -> Storage:
         region=settings.region,
         access_key=settings.access_key,
         secret_key=settings.secret_key,
+        read_timeout=settings.timeout,
     )
 
 

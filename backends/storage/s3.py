@@ -286,7 +286,7 @@ class S3Storage:
 
     def _copy_at_once(self, source: ObjectStat, target: str, *, create_only: bool) -> None:
         with self._deciding(target, source.key, create_only=create_only) as condition:
-            self._bucket.client.copy_object(
+            self._bucket.patient.copy_object(
                 **self._address(target),
                 **condition,
                 CopySource=cast("Any", self._address(source.key)),

@@ -13,12 +13,20 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-#: Seconds to connect in, and to wait for the next bytes in.
+Patience = Literal["brisk", "usual", "long"]
+
+#: Seconds to connect in.
 CONNECT_TIMEOUT = 3.0
-READ_TIMEOUT = 20.0
+
+#: Seconds to wait for the next bytes in. Two calls into a black hole are 8 s: what a commit may
+#: lose before it fails over.
+READ_TIMEOUT = 4.0
 
 #: The same for calls that only look whether anybody is there, or tidy up after a failure.
 BRISK_TIMEOUT = 3.0
+
+#: The same for calls in which the server copies or joins objects before it answers: a minute.
+LONG_TIMEOUT = 60.0
 
 #: Connections kept; more threads than this wait for nothing, they only reconnect.
 _POOL = 16
@@ -44,18 +52,20 @@ class S3Access:
     addressing: Literal["auto", "path", "virtual"] = "auto"
     read_timeout: float = READ_TIMEOUT
 
-    def connect(self, *, brisk: bool = False) -> S3Client:
+    def connect(self, patience: Patience) -> S3Client:
         """A new client; nothing is sent yet."""
-        connect_timeout, read_timeout = CONNECT_TIMEOUT, self.read_timeout
-        if brisk:
-            connect_timeout = read_timeout = min(BRISK_TIMEOUT, self.read_timeout)
+        read_timeout = {
+            "brisk": min(BRISK_TIMEOUT, self.read_timeout),
+            "usual": self.read_timeout,
+            "long": max(LONG_TIMEOUT, self.read_timeout),
+        }[patience]
         return _new_client(
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             config=Config(
-                connect_timeout=connect_timeout,
+                connect_timeout=min(CONNECT_TIMEOUT, read_timeout),
                 read_timeout=read_timeout,
                 # Callers have their own attempts; two layers of them would multiply.
                 retries={"total_max_attempts": 1, "mode": "standard"},
@@ -97,7 +107,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.clients: dict[bool, S3Client] = {}
+        self.clients: dict[Patience, S3Client] = {}
 
 
 class S3Bucket:
@@ -119,12 +129,17 @@ class S3Bucket:
     @property
     def client(self) -> S3Client:
         """The client with ordinary patience."""
-        return self._get(brisk=False)
+        return self._get("usual")
 
     @property
     def brisk(self) -> S3Client:
         """The client with little patience."""
-        return self._get(brisk=True)
+        return self._get("brisk")
+
+    @property
+    def patient(self) -> S3Client:
+        """The client for calls that take their time."""
+        return self._get("long")
 
     def close(self) -> None:
         """Give back this process's connections; the next call opens new ones."""
@@ -133,11 +148,11 @@ class S3Bucket:
             for client in own.clients.values():
                 client.close()
 
-    def _get(self, *, brisk: bool) -> S3Client:
+    def _get(self, patience: Patience) -> S3Client:
         own = self._processes.get(os.getpid()) or self._processes.setdefault(
             os.getpid(), _Process()
         )
         with own.lock:
-            if brisk not in own.clients:
-                own.clients[brisk] = self._access.connect(brisk=brisk)
-            return own.clients[brisk]
+            if patience not in own.clients:
+                own.clients[patience] = self._access.connect(patience)
+            return own.clients[patience]

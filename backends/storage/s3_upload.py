@@ -53,7 +53,7 @@ class MultipartUpload:
     def add_copy(self, source: Mapping[str, str], etag: str, start: int, end: int) -> None:
         """Have the server copy bytes *start* to *end* (not included) of *source* as next part."""
         number = len(self._parts) + 1
-        answer = self._bucket.client.upload_part_copy(
+        answer = self._bucket.patient.upload_part_copy(
             **self._address,
             UploadId=self._id,
             PartNumber=number,
@@ -65,7 +65,7 @@ class MultipartUpload:
 
     def complete(self, condition: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make the object visible, if *condition* holds; the answer has its etag and version."""
-        return self._bucket.client.complete_multipart_upload(
+        return self._bucket.patient.complete_multipart_upload(
             **self._address,
             UploadId=self._id,
             MultipartUpload={"Parts": self._parts},

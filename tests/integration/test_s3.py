@@ -519,10 +519,10 @@ def test_a_fork_while_another_thread_makes_a_client_does_not_hang(store):
     connect = own._access.connect
 
     class Slow:
-        def connect(self, *, brisk):
+        def connect(self, patience):
             started.set()
             go_on.wait(10)
-            return connect(brisk=brisk)
+            return connect(patience)
 
     own._access = Slow()
     thread = threading.Thread(target=storage.ping)
