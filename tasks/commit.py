@@ -68,7 +68,7 @@ def commit(
                 content_type=output.content_type,
                 sha256=output.sha256,
                 size=output.size,
-                metadata={"job": job.id, **({"filename": job.filename} if job.filename else {})},
+                metadata={"job": job.id},
             )
             for name, output in outputs.items()
         ],
