@@ -40,7 +40,9 @@ def hard_limit(settings: Settings) -> float:
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for a worker."""
     return {
-        "broker_url": settings.broker_url,
+        # Celery itself lets CELERY_BROKER_URL win over everything but these two.
+        "broker_read_url": settings.broker_url,
+        "broker_write_url": settings.broker_url,
         "broker_transport_options": worker_options(
             settings.broker_url, settings.worker.visibility_timeout
         ),
