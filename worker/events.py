@@ -36,7 +36,13 @@ class StepEvents(Protocol):
         """A step is done."""
 
     def failed(self, job_id: str, step: str, code: str) -> None:
-        """A step raised, or a killed run's step will not be run again."""
+        """A step raised."""
+
+    def was_done(self, job_id: str, step: str, seconds: float) -> None:
+        """A step was done by an earlier run, whose events may be lost."""
+
+    def was_given_up(self, job_id: str, step: str, code: str) -> None:
+        """A step that an earlier run may have begun will not be run again."""
 
     def flush(self) -> None:
         """Send what is buffered."""
@@ -52,6 +58,12 @@ class NoEvents:
         """Nothing."""
 
     def failed(self, job_id: str, step: str, code: str) -> None:
+        """Nothing."""
+
+    def was_done(self, job_id: str, step: str, seconds: float) -> None:
+        """Nothing."""
+
+    def was_given_up(self, job_id: str, step: str, code: str) -> None:
         """Nothing."""
 
     def flush(self) -> None:
@@ -78,6 +90,35 @@ class BufferedEvents:
 
     def started(self, job_id: str, step: str, limit: float) -> None:
         """A step begins; a long one is shown at once."""
+        self._received(job_id, step)
+        self._send("task-started", job_id, step)
+        if limit > LONG_STEP or time.monotonic() - self._flushed > FLUSH_AFTER:
+            self.flush()
+
+    def succeeded(self, job_id: str, step: str, seconds: float) -> None:
+        """A step is done."""
+        self._send("task-succeeded", job_id, step, result="None", runtime=seconds)
+
+    def failed(self, job_id: str, step: str, code: str) -> None:
+        """A step raised."""
+        self._send("task-failed", job_id, step, exception=code, traceback="")
+
+    def was_done(self, job_id: str, step: str, seconds: float) -> None:
+        """A step was done by an earlier run: close its row, or make it."""
+        self._received(job_id, step)
+        self.succeeded(job_id, step, seconds)
+
+    def was_given_up(self, job_id: str, step: str, code: str) -> None:
+        """A step that an earlier run may have begun will not be run again."""
+        self._received(job_id, step)
+        self.failed(job_id, step, code)
+
+    def flush(self) -> None:
+        """Send what is buffered."""
+        self._dispatcher.flush()
+        self._flushed = time.monotonic()
+
+    def _received(self, job_id: str, step: str) -> None:
         self._send(
             "task-received",
             job_id,
@@ -89,22 +130,6 @@ class BufferedEvents:
             parent_id=job_id,
             retries=0,
         )
-        self._send("task-started", job_id, step)
-        if limit > LONG_STEP or time.monotonic() - self._flushed > FLUSH_AFTER:
-            self.flush()
-
-    def succeeded(self, job_id: str, step: str, seconds: float) -> None:
-        """A step is done."""
-        self._send("task-succeeded", job_id, step, result="None", runtime=seconds)
-
-    def failed(self, job_id: str, step: str, code: str) -> None:
-        """A step raised, or a killed run's step will not be run again."""
-        self._send("task-failed", job_id, step, exception=code, traceback="")
-
-    def flush(self) -> None:
-        """Send what is buffered."""
-        self._dispatcher.flush()
-        self._flushed = time.monotonic()
 
     def _send(self, kind: str, job_id: str, step: str, **fields: Any) -> None:
         self._dispatcher.send(kind, uuid=step_id(job_id, step), **fields)

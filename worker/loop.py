@@ -105,9 +105,15 @@ class JobRun:
             self.token = answer.token
             record = replace(answer.record, step=_step(answer))
             self.mill.current = CurrentStep(record, answer.token, self.mill.workspaces.make(record))
+            self._close_rows(record)
         if isinstance(answer, Go) and not self.mill.workspaces.holds(self._record):
             return self._release(error=None, restart=True)
         return answer
+
+    def _close_rows(self, record: Record) -> None:
+        """Report again what earlier runs did: a killed one took its unsent events with it."""
+        for step, note in record.notes.items():
+            self.events.was_done(self.job_id, step, note.receipt.ms / 1000)
 
     def _go(self, go: Go) -> Reply:
         """Run the step that the ledger named, and hand in what came of it."""
@@ -135,7 +141,7 @@ class JobRun:
     def _stop(self, answer: Reply) -> None:
         """The ledger has no step for us."""
         if isinstance(answer, End) and self.mill.current is not None:
-            self.events.failed(self.job_id, self._record.step, answer.ending)
+            self.events.was_given_up(self.job_id, self._record.step, answer.ending)
             outcome = proposals.from_ending(answer.ending, self._record, self.ledger.constants)
             self._settle(outcome)
         elif isinstance(answer, Terminal):

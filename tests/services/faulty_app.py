@@ -1,4 +1,4 @@
-"""The worker's application with a fault inside a step's function: ``celery -A services.faulty_app``.
+"""The worker's application, with a fault inside a step's function.
 
 Every step's function notes in the file ``marks`` of ``FAULT_FOLDER`` that it has begun. Where the
 file ``armed`` there names this step, it is used up and what it says happens:
