@@ -28,7 +28,7 @@ _HOMES = {
     "Optimize": "uploadmill.pipeline",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605 - one list of names is enough
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -56,7 +56,7 @@ def _snake(name: str) -> str:
 
 
 class UploadmillError(Exception):
-    """The root of the tree. Every constructor argument reaches ``args``, so errors cross processes."""
+    """The root of the tree; constructor arguments reach ``args``, so errors cross processes."""
 
     #: The class name in snake case; what results, logs and the command line show.
     code: ClassVar[str] = "uploadmill_error"
@@ -180,7 +180,7 @@ class StorageUnavailable(TransientError):
         retry_here: Whether another attempt at this store within seconds makes sense.
     """
 
-    def __init__(self, store: str, reason: str, retry_here: bool = True) -> None:
+    def __init__(self, store: str, reason: str, retry_here: bool = True) -> None:  # noqa: FBT001, FBT002 - positional, as ``args`` brings it back
         super().__init__(store, reason, retry_here)
         self.store = store
         self.reason = reason

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 DEADLINE = 86_400.0
 
 #: Version of the documents in this module. A worker of version N reads N and N-1.
-VERSION = 1
+VERSION: Literal[1] = 1
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
