@@ -24,7 +24,10 @@ class Commands(click.Group):
         """The command called *cmd_name*."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"uploadmill.worker.commands.{cmd_name}")
+        try:
+            module = import_module(f"uploadmill.worker.commands.{cmd_name}")
+        except ModuleNotFoundError as error:
+            return _unavailable(cmd_name, str(error.name))
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -34,6 +37,22 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except UploadmillError as error:
             raise click.ClickException(str(error)) from error
+
+
+def _unavailable(name: str, package: str) -> click.Command:
+    """What stands for a command of workers where only a producer is installed."""
+    reason = f"it needs the package {package}: install uploadmill[worker]"
+
+    def explain(**_: Any) -> None:
+        raise click.ClickException(f"{name} is not available here; {reason}")
+
+    return click.Command(
+        name,
+        callback=explain,
+        params=[click.Argument(["arguments"], nargs=-1)],
+        context_settings={"ignore_unknown_options": True},
+        short_help=f"Not available here: {reason}.",
+    )
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -31,6 +31,23 @@ def test_an_unknown_command_is_a_usage_error():
     assert "No such command 'sumbit'" in result.output
 
 
+def test_where_only_a_producer_is_installed_the_other_commands_say_so():
+    # Given an environment without Pillow
+    without = "import sys; sys.modules['PIL'] = None; sys.argv[0] = 'uploadmill'; "
+    program = without + "from uploadmill.worker.cli import main; main()"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    # Then a worker's command names what it needs, and a producer's works
+    check, submit, overview = run("check", "--json"), run("submit", "/missing"), run("--help")
+    message = "Error: check is not available here; it needs the package PIL: install uploadmill"
+    assert (1, message) == (check.returncode, check.stderr[: len(message)])
+    assert "/missing  not accepted" in submit.stdout
+    assert 0 == overview.returncode
+
+
 def test_an_error_of_ours_is_a_message_and_not_a_traceback(monkeypatch):
     def broken():
         raise InvalidSettings("this is wrong; do that")
