@@ -6,6 +6,7 @@ that a killed one left open. Arguments show the job id and nothing else.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from celery import Celery
 from celery.events import EventDispatcher
 
 from uploadmill.wire import task_name
+
+log = logging.getLogger("uploadmill.events")
 
 #: Seconds after which buffered events are sent even in mid-job.
 FLUSH_AFTER = 0.5
@@ -114,8 +117,11 @@ class BufferedEvents:
         self.failed(job_id, step, code)
 
     def flush(self) -> None:
-        """Send what is buffered."""
-        self._dispatcher.flush()
+        """Send what is buffered; a broker that is out costs rows in Flower, never a job."""
+        try:
+            self._dispatcher.flush()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on
+            log.warning("events_lost", extra={"reason": type(error).__name__})
         self._flushed = time.monotonic()
 
     def _received(self, job_id: str, step: str) -> None:

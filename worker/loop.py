@@ -35,6 +35,7 @@ from uploadmill.errors import (
     UnscannableUpload,
     UploadmillError,
     UploadRejected,
+    WorkspaceUnavailable,
 )
 from uploadmill.ids import new_nonce
 from uploadmill.job import ErrorData, JobState, Outcome, Receipt, ScanCertificate
@@ -104,11 +105,19 @@ class JobRun:
         if isinstance(answer, Go | End) and answer.record is not None:
             self.token = answer.token
             record = replace(answer.record, step=_step(answer))
-            self.mill.current = CurrentStep(record, answer.token, self.mill.workspaces.make(record))
+            folder = self.mill.workspaces.folder(record)
+            self.mill.current = CurrentStep(record, answer.token, folder)
             self._close_rows(record)
-        if isinstance(answer, Go) and not self.mill.workspaces.holds(self._record):
-            return self._release(error=None, restart=True)
-        return answer
+        return self._enter_workspace(answer) if isinstance(answer, Go) else answer
+
+    def _enter_workspace(self, go: Go) -> Reply:
+        """Go on only where the earlier steps' files are whole; from ``pin`` otherwise."""
+        try:
+            self.mill.workspaces.make(self._record)
+        except OSError as error:
+            return self._on_error(WorkspaceUnavailable(f"cannot make it ({error.strerror})"))
+        whole = self.mill.workspaces.holds(self._record)
+        return go if whole else self._release(error=None, restart=True)
 
     def _close_rows(self, record: Record) -> None:
         """Report again what earlier runs did: a killed one took its unsent events with it."""
