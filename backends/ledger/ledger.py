@@ -38,9 +38,13 @@ OPEN = LEDGER_PREFIX + "open"
 HEAL = LEDGER_PREFIX + "heal"
 ENDED = LEDGER_PREFIX + "ended"
 JOB = LEDGER_PREFIX + "job:"
+AGREED = LEDGER_PREFIX + "agreed:"
 
 #: About how many entries the stream of ended jobs keeps.
 STREAM_LENGTH = 100_000
+
+#: Seconds for which an agreed value holds after somebody last said it.
+AGREED_FOR = 60.0
 
 #: How redis-py raises that Redis does not serve us now: an outage, not a mistake of ours.
 _OUTAGES = (
@@ -54,6 +58,9 @@ _OUTAGES = (
 
 #: The same for errors that redis-py has no class for, by the first word of the reply.
 _OUTAGE_WORDS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
+
+#: Of which texts a script is made, where that is not the usual ``clock``, ``record`` and its own.
+_PARTS = {"due": ("clock", "due"), "agree": ("agree",)}
 
 
 @cache
@@ -194,6 +201,18 @@ class Ledger:
             )
         )
 
+    def crashed(self, job_id: str, token: str, cause: ErrorData | None = None) -> Reply:
+        """Report, for a child that died at work, that it did; *cause* says what is known of it."""
+        return _answer(
+            self._run(
+                "crashed",
+                job_id,
+                token,
+                random.random(),  # noqa: S311 - spreads retries, keeps no secret
+                cause.model_dump_json() if cause else "",
+            )
+        )
+
     def cancel(self, job_id: str) -> Reply:
         """Ask whoever works on the job to stop early."""
         return _answer(self._run("cancel", job_id))
@@ -237,6 +256,14 @@ class Ledger:
             return Ended.parse(raw)
         return Record.parse(raw, running=float(raw.get("lease_until", 0)) > now)
 
+    def agree(self, name: str, value: str, hold: float = AGREED_FOR) -> str:
+        """Say what *name* is to be for everybody on this database; returns what it is.
+
+        The first value said holds, for *hold* seconds after somebody last said it: processes
+        that rely on it say it again well within that time.
+        """
+        return str(self._call("agree", (AGREED + name,), (value, _ms(hold)))[0])
+
     def _run(self, name: str, job_id: str, *arguments: Any, keys: Sequence[str] = ()) -> list[Any]:
         return self._call(name, (JOB + job_id, OPEN, *keys), (job_id, *arguments))
 
@@ -255,7 +282,7 @@ class Ledger:
 
     def _load(self, name: str) -> tuple[str, str]:
         """A script's text and its sha1, by which Redis remembers it."""
-        parts = ("clock", name) if name == "due" else ("clock", "record", name)
+        parts = _PARTS.get(name, ("clock", "record", name))
         text = "\n".join(map(self.text, parts))
         self._scripts[name] = text, hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - a name
         return self._scripts[name]

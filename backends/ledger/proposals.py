@@ -76,6 +76,8 @@ def from_ending(ending: str, record: Record, constants: LedgerSettings) -> Outco
         error = last
     else:
         message = _EXPLANATIONS.get(code, "the job was given up")
+        if code == "poison" and record.cause is not None:
+            message = f"{message}; the last one: {record.cause.message}"
         error = ErrorData(code=code, step=record.step, message=message)
     return ended_badly(record.job, JobState.FAILED, constants, error, record)
 

@@ -67,6 +67,7 @@ class Record:
         workspace: The node and the id of the claim that pinned; names the job's folder.
         files: Of each finished step that made files.
         notes: Of each finished step, in the plan's order.
+        cause: What is known of the last child that died at this step.
         running: Whether somebody's lease is live, by the ledger's clock at the time of reading.
     """
 
@@ -82,6 +83,7 @@ class Record:
     files: Mapping[str, tuple[WorkFile, ...]] = field(default_factory=dict)
     notes: Mapping[str, Note] = field(default_factory=dict)
     error: ErrorData | None = None
+    cause: ErrorData | None = None
     running: bool = False
 
     @classmethod
@@ -110,6 +112,7 @@ class Record:
                 if raw.get(f"note:{step}")
             },
             error=_optional(ErrorData, raw.get("error")),
+            cause=_optional(ErrorData, raw.get(f"cause:{raw['step']}")),
             running=running,
         )
 

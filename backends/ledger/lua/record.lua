@@ -31,6 +31,13 @@ local function lost(list, step)
   return count
 end
 
+-- At which step *token* was lost; nil when it is not in the list.
+local function lost_at(list, token)
+  for held, step in list:gmatch('([^=;]*)=([^;]*);') do
+    if held == token then return step end
+  end
+end
+
 -- The list without *token*: its owner came back, so it was never lost.
 local function found_again(list, token)
   local kept = ''
