@@ -8,6 +8,7 @@ fence for when it is not.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -60,6 +61,8 @@ class LeaseKeeper:
         self._held: Held | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        #: When the thread looks again by itself, whatever is held by then.
+        self._wakes = math.inf
 
     def hold(self, job_id: str, token: str, step: str, limit: float) -> None:
         """Keep this lease from now on, for at most *limit* seconds."""
@@ -69,13 +72,14 @@ class LeaseKeeper:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            # Waking the thread takes longer than an empty step; it finds out when it wakes.
+            elif now + min(limit, self.ledger.constants.renew) < self._wakes:
+                self._changed.notify()
 
     def drop(self) -> None:
-        """Keep no lease."""
+        """Keep no lease; the thread finds out when it wakes."""
         with self._changed:
             self._held = None
-            self._changed.notify()
 
     @property
     def good(self) -> bool:
@@ -93,6 +97,7 @@ class LeaseKeeper:
             delay = self._look_after(held) if held else None
             with self._changed:
                 if self._held is held:
+                    self._wakes = math.inf if delay is None else boot_time() + delay
                     self._changed.wait(delay)
 
     def _look_after(self, held: Held) -> float:
