@@ -7,17 +7,10 @@ job ended: that is the outcome's affair (:mod:`uploadmill.backends.ledger.decisi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-from typing import Any, NoReturn, cast
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from uploadmill.backends.ledger.answers import Accepted, Answer, End, Go, Reply, Terminal
 from uploadmill.backends.ledger.record import (
@@ -28,6 +21,7 @@ from uploadmill.backends.ledger.record import (
     Record,
     WorkFile,
 )
+from uploadmill.backends.ledger.scripts import Scripts, serving
 from uploadmill.errors import LedgerUnavailable
 from uploadmill.job import ErrorData, Outcome, Placement, ScanCertificate, UploadJob
 from uploadmill.pipeline import Pin, Plan
@@ -40,35 +34,22 @@ ENDED = LEDGER_PREFIX + "ended"
 JOB = LEDGER_PREFIX + "job:"
 AGREED = LEDGER_PREFIX + "agreed:"
 
+#: Counters, and the open jobs by when they were accepted, until when somebody works on them, and
+#: until when they wait. No transition decides by them: they tell people how things stand.
+STATS = LEDGER_PREFIX + "stats"
+SINCE = LEDGER_PREFIX + "since"
+RUNNING = LEDGER_PREFIX + "running"
+WAITING = LEDGER_PREFIX + "waiting"
+_STATS = (STATS, SINCE, RUNNING, WAITING)
+
 #: About how many entries the stream of ended jobs keeps.
 STREAM_LENGTH = 100_000
 
 #: Seconds for which an agreed value holds after somebody last said it.
 AGREED_FOR = 60.0
 
-#: How redis-py raises that Redis does not serve us now: an outage, not a mistake of ours.
-_OUTAGES = (
-    redis.ConnectionError,  # refused, reset, still loading, wrong password
-    redis.TimeoutError,
-    redis.OutOfMemoryError,
-    redis.ReadOnlyError,
-    redis.exceptions.NoPermissionError,
-    redis.exceptions.ClusterDownError,
-)
 
-#: The same for errors that redis-py has no class for, by the first word of the reply.
-_OUTAGE_WORDS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
-
-#: Of which texts a script is made, where that is not the usual ``clock``, ``record`` and its own.
-_PARTS = {"due": ("clock", "due"), "agree": ("agree",)}
-
-
-@cache
-def _text(name: str) -> str:
-    return (files(__package__) / "lua" / f"{name}.lua").read_text()
-
-
-class Ledger:
+class Ledger(Scripts):
     """The ledger of one Redis database.
 
     Args:
@@ -78,22 +59,8 @@ class Ledger:
     """
 
     def __init__(self, url: str, constants: LedgerSettings, timeout: float = 5.0) -> None:
+        super().__init__(url, timeout)
         self.constants = constants
-        self.redis = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            protocol=2,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            socket_keepalive=True,
-            # Callers repeat with the same nonce; a hidden repetition would only hide the outage.
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._scripts: dict[str, tuple[str, str]] = {}
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self.redis.close()
 
     def probe(self) -> None:
         """Prove that the ledger is there and has room for a write.
@@ -101,10 +68,8 @@ class Ledger:
         Raises:
             LedgerUnavailable: It is not, or has none.
         """
-        try:
+        with serving():
             self.redis.set(LEDGER_PREFIX + "probe", 1, ex=1)
-        except redis.RedisError as error:
-            _give_up(error)
 
     def accept(self, job: UploadJob, payload_hash: str) -> Accepted:
         """Open a record for *job*, or say what is there already."""
@@ -233,6 +198,7 @@ class Ledger:
             document,
             digest,
             outcome.state.value,
+            outcome.result.error.code if outcome.result.error else "",
             location.value if location else "",
             "1" if notify else "",
             _ms(self.constants.result_ttl),
@@ -244,7 +210,7 @@ class Ledger:
 
     def due(self, limit: int) -> list[str]:
         """The ids of jobs that somebody must look at now; each is put off further every time."""
-        return self._call("due", (OPEN,), (limit, JOB))
+        return self.call("due", (OPEN, *_STATS), (limit, JOB))
 
     def read(self, job_id: str) -> Record | Ended | None:
         """The record of a job as it stands; None where the ledger has none."""
@@ -262,34 +228,10 @@ class Ledger:
         The first value said holds, for *hold* seconds after somebody last said it: processes
         that rely on it say it again well within that time.
         """
-        return str(self._call("agree", (AGREED + name,), (value, _ms(hold)))[0])
+        return str(self.call("agree", (AGREED + name,), (value, _ms(hold)))[0])
 
     def _run(self, name: str, job_id: str, *arguments: Any, keys: Sequence[str] = ()) -> list[Any]:
-        return self._call(name, (JOB + job_id, OPEN, *keys), (job_id, *arguments))
-
-    def _call(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
-        """Run a script. By hand: redis-py's ``Script`` costs 30 us of CPU more a call."""
-        text, sha = self._scripts.get(name) or self._load(name)
-        words = (len(keys), *keys, *arguments)
-        send = cast("Callable[..., list[Any]]", self.redis.execute_command)
-        try:
-            try:
-                return send("EVALSHA", sha, *words)
-            except redis.exceptions.NoScriptError:
-                return send("EVAL", text, *words)
-        except redis.RedisError as error:
-            _give_up(error)
-
-    def _load(self, name: str) -> tuple[str, str]:
-        """A script's text and its sha1, by which Redis remembers it."""
-        parts = _PARTS.get(name, ("clock", "record", name))
-        text = "\n".join(map(self.text, parts))
-        self._scripts[name] = text, hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - a name
-        return self._scripts[name]
-
-    def text(self, name: str) -> str:
-        """The Lua text called *name*."""
-        return _text(name)
+        return self.call(name, (JOB + job_id, OPEN, *_STATS, *keys), (job_id, *arguments))
 
 
 def _answer(reply: list[Any]) -> Reply:
@@ -317,11 +259,3 @@ def _record(fields: str) -> Mapping[str, str]:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _give_up(error: redis.RedisError) -> NoReturn:
-    """Raise an outage as ours, and a mistake of our own as it is."""
-    word = type(error).__name__ if isinstance(error, _OUTAGES) else str(error).split(" ", 1)[0]
-    if isinstance(error, _OUTAGES) or word in _OUTAGE_WORDS:
-        raise LedgerUnavailable(f"Redis does not serve us ({word})") from error
-    raise error

@@ -1,12 +1,14 @@
 -- accept: open a record for a job, once.
--- KEYS job, open   ARGV id, doc, payload_hash, deadline ms, publish_grace ms, record version
+-- ARGV id, doc, payload_hash, deadline ms, publish_grace ms, record version
 local now = clock()
 local r = read('state', 'payload_hash')
 if r.state == '' then
   redis.call('HSET', job, 'v', ARGV[6], 'state', 'open', 'doc', ARGV[2], 'payload_hash', ARGV[3],
     'step', 'pin', 'token', '', 'fence', 0, 'accepted_at', now, 'next_at', now,
     'deadline', now + ARGV[4])
-  redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
+  redis.call('ZADD', open, now + ARGV[5], id)
+  redis.call('ZADD', since, now, id)
+  count('accepted')
   return { 'new' }
 end
 -- A job that ended while Redis had forgotten it has no hash here; its envelope was the arbiter.

@@ -1,8 +1,8 @@
 -- cancel: ask whoever works on the job to stop early.
--- KEYS job, open   ARGV id
+-- ARGV id
 local r = read('state')
 if r.state == '' then return { 'unknown' } end
 if r.state ~= 'open' then return terminal() end
 redis.call('HSET', job, 'cancel', 1)
-redis.call('ZADD', KEYS[2], clock(), ARGV[1])
+redis.call('ZADD', open, clock(), id)
 return { 'ok' }

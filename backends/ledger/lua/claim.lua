@@ -1,7 +1,6 @@
 -- claim: take a job that nobody works on.
--- KEYS job, open
 -- ARGV id, node, nonce, random 0..1, lease ms, crash_max, lost_max, record version
-local now, open, id, node, nonce = clock(), KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local now, node, nonce = clock(), ARGV[2], ARGV[3]
 local lost_max = tonumber(ARGV[7])
 local r = read('v', 'state', 'token', 'lease_until', 'next_at', 'step', 'cancel', 'ending',
   'deadline', 'outage', 'error_code', 'ws_node', 'lost_tokens')
@@ -27,11 +26,10 @@ if r.token ~= '' and r.ending == '' then -- a lease ran out and was never given 
     r.lost_tokens = r.lost_tokens:gsub('^[^;]*;', '')
   end
   redis.call('HSET', job, 'lost_tokens', r.lost_tokens, 'token', '')
-  local count = lost(r.lost_tokens, r.step)
-  if count >= 2 then -- the first loss is nobody's fault; later ones wait
-    local next_at = math.ceil(now + ARGV[4] * math.min(60000, 5000 * 2 ^ count))
-    redis.call('HSET', job, 'next_at', next_at)
-    redis.call('ZADD', open, next_at, id)
+  count('lost')
+  local losses = lost(r.lost_tokens, r.step)
+  if losses >= 2 then -- the first loss is nobody's fault; later ones wait
+    free(math.ceil(now + ARGV[4] * math.min(60000, 5000 * 2 ^ losses)))
     return { 'wait' }
   end
 end
@@ -52,4 +50,5 @@ else
   end
   if r.step == 'pin' then redis.call('HSET', job, 'ws_node', node, 'ws_id', nonce) end
 end
-return answer(ending, lease(open, id, nonce, now + ARGV[5]))
+redis.call('ZREM', waiting, id)
+return answer(ending, lease(nonce, now + ARGV[5]))

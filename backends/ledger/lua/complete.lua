@@ -1,5 +1,4 @@
 -- complete: a step is done; take the next one in the same call.
--- KEYS job, open
 -- ARGV id, token, step, files, note, plan, step names, cert, cert sha256, verdict, src_sha256,
 --      next nonce, lease ms   ('' where there is none)
 local now, token, step = clock(), ARGV[2], ARGV[3]
@@ -60,4 +59,4 @@ else
   redis.call('HDEL', job, 'error', 'error_code', 'outage') -- overcome
 end
 redis.call('HSET', job, unpack(fields))
-return answer(ending, next_step, lease(KEYS[2], ARGV[1], nonce, now + ARGV[13]))
+return answer(ending, next_step, lease(nonce, now + ARGV[13]))

@@ -1,5 +1,5 @@
 -- due: the jobs somebody must look at now; each is put off, further every time.
--- KEYS open   ARGV limit, record key prefix
+-- KEYS open, stats, since, running, waiting   ARGV limit, record key prefix
 local now = clock()
 local due = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
@@ -9,7 +9,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0
     redis.call('ZADD', KEYS[1], now + math.min(300000, 10000 * 2 ^ swept), id)
     due[#due + 1] = id
   else
-    redis.call('ZREM', KEYS[1], id)
+    redis.call('HINCRBY', KEYS[2], 'vanished', 1)
+    for _, set in ipairs({ KEYS[1], KEYS[3], KEYS[4], KEYS[5] }) do redis.call('ZREM', set, id) end
   end
 end
+if #due > 0 then redis.call('HINCRBY', KEYS[2], 'swept', #due) end
 return due

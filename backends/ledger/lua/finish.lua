@@ -1,14 +1,16 @@
 -- finish: write down a decision that was made. No token: whoever knows the decision may.
--- KEYS job, open, heal, ended
--- ARGV id, outcome, digest, state, location, notify (1 or ''), result_ttl ms, record version,
---      stream length
-local now, id, digest, notify = clock(), ARGV[1], ARGV[3], ARGV[6]
+-- KEYS …, heal, ended
+-- ARGV id, outcome, digest, state, error code, location, notify (1 or ''), result_ttl ms,
+--      record version, stream length
+local digest, state, location, notify = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
 local r = read('state', 'digest', 'payload_hash', 'notified')
 
 local function tell()
   redis.call('HSET', job, 'notified', 1)
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[9], '*', 'id', id, 'state', ARGV[4],
+  redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[10], '*', 'id', id, 'state', state,
     'digest', digest)
+  count('ended:' .. state)
+  if state == 'failed' then count('failed:' .. ARGV[5]) end
 end
 
 if r.state ~= '' and r.state ~= 'open' then
@@ -17,10 +19,10 @@ if r.state ~= '' and r.state ~= 'open' then
   return { 'same' }
 end
 redis.call('DEL', job)
-redis.call('HSET', job, 'v', ARGV[8], 'state', ARGV[4], 'outcome', ARGV[2], 'digest', digest,
-  'location', ARGV[5], 'payload_hash', r.payload_hash)
+redis.call('HSET', job, 'v', ARGV[9], 'state', state, 'outcome', ARGV[2], 'digest', digest,
+  'location', location, 'payload_hash', r.payload_hash)
 if notify ~= '' then tell() end
-redis.call('PEXPIRE', job, ARGV[7])
-redis.call('ZREM', KEYS[2], id)
-if ARGV[5] == 'secondary' then redis.call('ZADD', KEYS[3], now, id) end
+redis.call('PEXPIRE', job, ARGV[8])
+for _, set in ipairs({ open, since, running, waiting }) do redis.call('ZREM', set, id) end
+if location == 'secondary' then redis.call('ZADD', KEYS[7], clock(), id) end
 return { 'done' }

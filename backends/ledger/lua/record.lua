@@ -1,7 +1,12 @@
 -- Read before every transition of one job: its record, and what several transitions share.
--- KEYS[1] is the record; times are milliseconds.
+-- KEYS job, open, stats, since, running, waiting   ARGV id, …   Times are milliseconds.
 
-local job = KEYS[1]
+local job, open, stats, since, running, waiting = unpack(KEYS, 1, 6)
+local id = ARGV[1]
+
+local function count(what)
+  redis.call('HINCRBY', stats, what, 1)
+end
 
 -- The named fields of the record; a missing one is ''.
 local function read(...)
@@ -67,15 +72,25 @@ local function guard(record, token)
   local list = redis.call('HGET', job, 'lost_tokens') or ''
   local kept = found_again(list, token)
   if kept ~= list then redis.call('HSET', job, 'lost_tokens', kept) end
+  count('fenced')
   return { 'fenced' }
 end
 
 -- Give the job to the owner of *nonce* until the lease runs out.
-local function lease(open, id, nonce, lease_until)
+local function lease(nonce, lease_until)
   local token = redis.call('HINCRBY', job, 'fence', 1) .. ':' .. nonce
   redis.call('HSET', job, 'token', token, 'lease_until', lease_until, 'swept', 0)
   redis.call('ZADD', open, lease_until, id)
+  redis.call('ZADD', running, lease_until, id)
   return token
+end
+
+-- Nobody holds the job, and nobody is to take it before *next_at*.
+local function free(next_at)
+  redis.call('HSET', job, 'token', '', 'lease_until', 0, 'next_at', next_at)
+  redis.call('ZADD', open, next_at, id)
+  redis.call('ZREM', running, id)
+  redis.call('ZADD', waiting, next_at, id)
 end
 
 -- Back to the first step. Counters, plan and src_sha256 stay: a step that kills its workers

@@ -1,11 +1,10 @@
 -- release: give a job back, to be taken up again after a delay.
--- KEYS job, open
 -- ARGV id, token, delay ms, counted (1 or ''), error, error code, restart (1 or ''), attempts_max
 local r = read('state', 'token', 'step')
 local refusal = guard(r, ARGV[2])
 if refusal then return refusal end
-local next_at, counted, code = clock() + ARGV[3], ARGV[4] ~= '', ARGV[6]
-redis.call('HSET', job, 'token', '', 'lease_until', 0, 'next_at', next_at)
+local counted, code = ARGV[4] ~= '', ARGV[6]
+free(clock() + ARGV[3])
 if code ~= '' then
   redis.call('HSET', job, 'error', ARGV[5], 'error_code', code, 'outage', counted and '' or 1)
 end
@@ -14,5 +13,4 @@ if counted and redis.call('HINCRBY', job, 'attempts:' .. r.step, 1) >= tonumber(
   redis.call('HSETNX', job, 'ending', 'failed:' .. (code ~= '' and code or 'step_failed'))
 end
 if ARGV[7] ~= '' then restart() end
-redis.call('ZADD', KEYS[2], next_at, ARGV[1])
 return { 'ok' }

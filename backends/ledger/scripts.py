@@ -1,0 +1,102 @@
+"""Lua scripts on a Redis: sent by their hash, with outages told from mistakes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from uploadmill.errors import LedgerUnavailable
+
+#: How redis-py raises that Redis does not serve us now: an outage, not a mistake of ours.
+_OUTAGES = (
+    redis.ConnectionError,  # refused, reset, still loading, wrong password
+    redis.TimeoutError,
+    redis.OutOfMemoryError,
+    redis.ReadOnlyError,
+    redis.exceptions.NoPermissionError,
+    redis.exceptions.ClusterDownError,
+)
+
+#: The same for errors that redis-py has no class for, by the first word of the reply.
+_OUTAGE_WORDS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
+
+#: Of which texts a script is made, where that is not the usual ``clock``, ``record`` and its own.
+_PARTS = {"due": ("clock", "due"), "stats": ("clock", "stats"), "agree": ("agree",)}
+
+
+class Scripts:
+    """The scripts of ``lua/`` on one Redis database.
+
+    Args:
+        url: The Redis to use.
+        timeout: Seconds to wait for one answer.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.redis = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            protocol=2,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            socket_keepalive=True,
+            # Callers repeat with the same nonce; a hidden repetition would only hide the outage.
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._scripts: dict[str, tuple[str, str]] = {}
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.redis.close()
+
+    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
+        """Run a script. By hand: redis-py's ``Script`` costs 30 us of CPU more a call.
+
+        Raises:
+            LedgerUnavailable: Redis does not serve us.
+        """
+        text, sha = self._scripts.get(name) or self._load(name)
+        words = (len(keys), *keys, *arguments)
+        send = cast("Callable[..., list[Any]]", self.redis.execute_command)
+        with serving():
+            try:
+                return send("EVALSHA", sha, *words)
+            except redis.exceptions.NoScriptError:
+                return send("EVAL", text, *words)
+
+    def text(self, name: str) -> str:
+        """The Lua text called *name*."""
+        return _text(name)
+
+    def _load(self, name: str) -> tuple[str, str]:
+        """A script's text and its sha1, by which Redis remembers it."""
+        parts = _PARTS.get(name, ("clock", "record", name))
+        text = "\n".join(map(self.text, parts))
+        self._scripts[name] = text, hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - a name
+        return self._scripts[name]
+
+
+@contextmanager
+def serving() -> Iterator[None]:
+    """Raise an outage of Redis as ``LedgerUnavailable``, and a mistake of our own as it is."""
+    try:
+        yield
+    except redis.RedisError as error:
+        outage = isinstance(error, _OUTAGES)
+        word = type(error).__name__ if outage else str(error).split(" ", 1)[0]
+        if outage or word in _OUTAGE_WORDS:
+            raise LedgerUnavailable(f"Redis does not serve us ({word})") from error
+        raise
+
+
+@cache
+def _text(name: str) -> str:
+    return (files(__package__) / "lua" / f"{name}.lua").read_text()

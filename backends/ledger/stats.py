@@ -1,0 +1,94 @@
+"""How the jobs stand as a whole, at a price that does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from uploadmill.backends.ledger.ledger import (
+    HEAL,
+    OPEN,
+    RUNNING,
+    SINCE,
+    STATS,
+    WAITING,
+    Ledger,
+)
+
+#: Stale entries that one call drops at most; there are none unless records were tampered with.
+STALE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Numbers of jobs now, and counters since this Redis was last empty.
+
+    Attributes:
+        open: Jobs that have not ended: the sum of the next three.
+        accepted: Nobody works on them, and somebody could.
+        running: Somebody's lease is live.
+        waiting: To be tried again later.
+        due: Somebody must look at them now.
+        oldest_open: Seconds since the oldest open job was accepted; None where none is open.
+        heal: Stored on the secondary, to be brought to the primary.
+        taken: Jobs accepted so far.
+        ended: How many ended in which state.
+        failed: How many failed under which error code.
+        swept: Wakes that the sweeper sent.
+        lost: Leases that ran out without being given back.
+        crashed: Children reported dead.
+        fenced: Calls under a token that was no longer the job's.
+        vanished: Jobs that stood among the open ones and had no open record.
+    """
+
+    open: int
+    accepted: int
+    running: int
+    waiting: int
+    due: int
+    oldest_open: float | None
+    heal: int
+    taken: int
+    ended: Mapping[str, int]
+    failed: Mapping[str, int]
+    swept: int
+    lost: int
+    crashed: int
+    fenced: int
+    vanished: int
+
+
+def stats(ledger: Ledger) -> Stats:
+    """Count, by the ledger's own clock.
+
+    Raises:
+        LedgerUnavailable: Redis does not serve us.
+    """
+    reply = ledger.call("stats", (OPEN, STATS, SINCE, RUNNING, WAITING, HEAL), (STALE,))
+    opened, running, waiting, due, oldest, heal, flat = reply
+    counters = {name: int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    return Stats(
+        open=opened,
+        accepted=max(0, opened - running - waiting),
+        running=running,
+        waiting=waiting,
+        due=due,
+        oldest_open=None if oldest < 0 else oldest / 1000,
+        heal=heal,
+        taken=counters.get("accepted", 0),
+        ended=_below("ended:", counters),
+        failed=_below("failed:", counters),
+        **{name: counters.get(name, 0) for name in _COUNTERS},
+    )
+
+
+_COUNTERS = ("swept", "lost", "crashed", "fenced", "vanished")
+
+
+def _below(prefix: str, counters: Mapping[str, int]) -> Mapping[str, int]:
+    """The counters whose names start with *prefix*, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in sorted(counters.items())
+        if name.startswith(prefix)
+    }
