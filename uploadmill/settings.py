@@ -102,6 +102,9 @@ class LedgerSettings(Table):
         default=5.0, gt=0, description="before a step is tried again; doubles each time"
     )
     retry_delay_max: float = Field(default=300.0, gt=0)
+    reconcile: float = Field(
+        default=600.0, gt=0, description="between two looks whether the ledger forgot a job"
+    )
 
     @property
     def renew(self) -> float:
@@ -139,6 +142,9 @@ class WorkerSettings(Table):
     )
     visibility_timeout: float = Field(default=3600.0, gt=0, description="seconds, of the broker")
     liveness_file: Path | None = Field(default=None, description="touched once a second")
+    workspace_budget: int = Field(
+        default=20_000_000_000, ge=0, description="bytes that waiting jobs may keep on this node"
+    )
 
 
 class PipelineSettings(Table):
