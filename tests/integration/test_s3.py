@@ -13,6 +13,7 @@ from services.canned import Reply, canned
 from services.proxy import proxy
 from services.seaweed import Seaweed, seaweed
 
+from uploadmill.backends.storage import s3_client
 from uploadmill.backends.storage.base import CHUNK
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
@@ -234,6 +235,8 @@ def test_no_credentials_at_all_are_not_tried_again(store, monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # A process's session keeps the credentials that it has found once.
+    monkeypatch.setattr(s3_client, "_SESSIONS", {})
 
     assert_unavailable(store(access_key=None, secret_key=None), retry_here=False, calls=["put"])
 
