@@ -46,11 +46,11 @@ class StoreSettings(Table):
         default=None, description="where the world reads this store's objects (CDN or website)"
     )
     endpoint_url: str | None = Field(default=None, description="for S3-compatible servers")
-    region: str | None = None
+    region: str | None = Field(default=None, description="of an S3 bucket; unset: the chain's")
     access_key: SecretStr | None = Field(
         default=None, description="unset: the provider's own chain (environment, files, role)"
     )
-    secret_key: SecretStr | None = None
+    secret_key: SecretStr | None = Field(default=None, description="goes with access_key")
     timeout: float | None = Field(
         default=None, gt=0, description="seconds a network store may stay silent; unset: 4"
     )
@@ -84,24 +84,34 @@ class ScannerSettings(Table):
 class LedgerSettings(Table):
     """The job protocol's constants, all in seconds but the counts (docs/design.md)."""
 
-    lease: float = Field(default=30.0, gt=0)
-    crash_max: int = Field(default=3, ge=1)
-    lost_max: int = Field(default=6, ge=1)
-    attempts_max: int = Field(default=8, ge=1)
-    publish_grace: float = Field(default=10.0, ge=0)
-    deadline: float = Field(default=DEADLINE, gt=0)
-    stage_fresh: float = Field(default=DAY / 2, gt=0)
-    stage_grace: float = Field(default=DAY, gt=0)
-    keep_failed: float = Field(default=7 * DAY, ge=0)
-    keep_rejected: float = Field(default=DAY, ge=0)
-    result_ttl: float = Field(default=7 * DAY, gt=0)
-    heal_grace: float = Field(default=DAY, ge=0)
-    workspace_max: float = Field(default=2 * DAY, gt=0)
-    tombstone_keep: float = Field(default=30 * DAY, gt=0)
-    retry_delay: float = Field(
-        default=5.0, gt=0, description="before a step is tried again; doubles each time"
+    lease: float = Field(default=30.0, gt=0, description="how long a worker may be silent")
+    crash_max: int = Field(default=3, ge=1, description="runs of a step that may kill their child")
+    lost_max: int = Field(default=6, ge=1, description="runs of a step that may lose their lease")
+    attempts_max: int = Field(default=8, ge=1, description="runs of a step that may fail")
+    publish_grace: float = Field(
+        default=10.0, ge=0, description="for a message to arrive before the sweeper sends one"
     )
-    retry_delay_max: float = Field(default=300.0, gt=0)
+    deadline: float = Field(default=DEADLINE, gt=0, description="after acceptance; then failed")
+    stage_fresh: float = Field(
+        default=DAY / 2, gt=0, description="age up to which staged bytes may be enqueued"
+    )
+    stage_grace: float = Field(
+        default=DAY, gt=0, description="age from which staged bytes of no job may be collected"
+    )
+    keep_failed: float = Field(default=7 * DAY, ge=0, description="staged bytes of failed jobs")
+    keep_rejected: float = Field(
+        default=DAY, ge=0, description="staged bytes of rejected and cancelled jobs"
+    )
+    result_ttl: float = Field(default=7 * DAY, gt=0, description="results in Redis")
+    heal_grace: float = Field(
+        default=DAY, ge=0, description="a healed job's copy stays in the secondary"
+    )
+    workspace_max: float = Field(default=2 * DAY, gt=0, description="oldest workspace")
+    tombstone_keep: float = Field(default=30 * DAY, gt=0, description="outcomes in staging")
+    retry_delay: float = Field(
+        default=5.0, gt=0, description="before a job goes on after an error; grows with its age"
+    )
+    retry_delay_max: float = Field(default=300.0, gt=0, description="longest such delay")
     reconcile: float = Field(
         default=600.0, gt=0, description="between two looks whether the ledger forgot a job"
     )
@@ -170,7 +180,9 @@ class Settings(Table):
     scanner: ScannerSettings = ScannerSettings()
     ledger: LedgerSettings = LedgerSettings()
     worker: WorkerSettings = WorkerSettings()
-    pipelines: dict[Name, PipelineSettings] = Field(default_factory=dict)
+    pipelines: dict[Name, PipelineSettings] = Field(
+        default_factory=dict, description="your own, beside the shipped ones (see above)"
+    )
 
     @model_validator(mode="before")
     @classmethod
