@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 
-from uploadmill.backends.storage.base import CHUNK, Reader, Storage
+from uploadmill.backends.storage.base import CHUNK, Readable, Storage
 from uploadmill.errors import (
     ObjectChanged,
     ObjectNotFound,
@@ -35,7 +36,7 @@ def pin(storage: Storage, staged: StagedObject, target: Path, max_size: int) -> 
     Args:
         storage: The staging store.
         staged: The object as it was enqueued; a later state of it is refused.
-        target: A new file.
+        target: A new file; nothing is left of it when this raises.
         max_size: In bytes; reading stops there.
 
     Raises:
@@ -48,25 +49,41 @@ def pin(storage: Storage, staged: StagedObject, target: Path, max_size: int) -> 
         raise SizeLimitExceeded(max_size, staged.size)
     try:
         with storage.open(staged.key, if_match=staged.etag, version=staged.version) as reader:
-            pinned = _copy(reader, target, max_size)
+            pinned = freeze(reader, target, max_size)
     except ObjectNotFound as error:
         raise SourceMissing(staged.key) from error
     except ObjectChanged as error:
         raise SourceChanged("the staged object was overwritten after it was enqueued") from error
     if pinned.size != staged.size or (staged.sha256 or pinned.sha256) != pinned.sha256:
+        target.unlink()
         raise SourceChanged("the staged bytes are not those that were enqueued")
     return pinned
 
 
-def _copy(reader: Reader, target: Path, max_size: int) -> Pinned:
+def freeze(reader: Readable, target: Path, max_size: int) -> Pinned:
+    """Copy what *reader* has left to the new file *target*, and hash it.
+
+    Raises:
+        SizeLimitExceeded: There are more than *max_size* bytes.
+    """
+    with target.open("xb") as file:
+        try:
+            return _copy(reader, file, max_size)
+        except BaseException:
+            # A store that breaks off again and again must not fill the disk with halves.
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _copy(reader: Readable, file: BufferedWriter, max_size: int) -> Pinned:
     digest, size = hashlib.sha256(), 0
-    with target.open("xb", buffering=0) as file:
-        while chunk := reader.read(CHUNK):
-            size += len(chunk)
-            if size > max_size:
-                raise SizeLimitExceeded(max_size)
-            digest.update(chunk)
-            file.write(chunk)
+    while chunk := reader.read(CHUNK):
+        size += len(chunk)
+        if size > max_size:
+            raise SizeLimitExceeded(max_size)
+        digest.update(chunk)
+        file.write(chunk)
+    file.flush()
     return Pinned(digest.hexdigest(), size)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import mimetypes
 import shutil
 import tempfile
@@ -19,13 +18,14 @@ from pydantic import JsonValue
 
 from uploadmill.backends.ledger.record import WorkFile
 from uploadmill.backends.scanner.base import Scanner
-from uploadmill.backends.storage.base import CHUNK, opener
-from uploadmill.errors import SizeLimitExceeded, StepFailed
+from uploadmill.backends.storage.base import opener
+from uploadmill.errors import StepFailed
 from uploadmill.ids import new_nonce
 from uploadmill.job import Receipt, ScanCertificate
 from uploadmill.pipeline import Commit, Pin, Plan, Scan, Step, StepOptions
 from uploadmill.settings import Settings
 from uploadmill.tasks.base import guarded
+from uploadmill.tasks.pin import freeze
 from uploadmill.tasks.processor import custom_step
 from uploadmill.tasks.registry import PROCESSORS, expand, own_processors
 from uploadmill.tasks.scan import scan
@@ -176,17 +176,12 @@ class Pipeline:
         limit = Pin.model_validate(self.plan[Pin.step].options).max_size
         stamp = new_nonce()
         target = folder / f"{Pin.step}-{stamp}-{ORIGINAL}"
-        began, size, digest = time.perf_counter(), 0, hashlib.sha256()
-        with opener(upload)() as source, target.open("xb") as file:
-            while chunk := source.read(CHUNK):
-                size += len(chunk)
-                if size > limit:
-                    raise SizeLimitExceeded(limit)
-                digest.update(chunk)
-                file.write(chunk)
-        made = StepResult(files={ORIGINAL: Produced(target, sha256=digest.hexdigest())})
+        began = time.perf_counter()
+        with opener(upload)() as source:
+            sha256 = freeze(source, target, limit).sha256
+        made = StepResult(files={ORIGINAL: Produced(target, sha256=sha256)})
         work = Work(Pin.step, {}, folder, stamp, {}, {}, target)
-        return _after(State(work, digest.hexdigest()), Pin.step, made, began)
+        return _after(State(work, sha256), Pin.step, made, began)
 
     def _step(self, state: State, step: Step) -> State:
         """Run one step."""
