@@ -82,7 +82,7 @@ def stage(clients: Clients, request: Request, upload: Upload, staged: str | None
         ObjectNotFound: There is no object under the key *staged*.
         InvalidKey: *staged* is no key that a client may name.
     """
-    with _nothing_accepted():
+    with nothing_accepted():
         clients.ledger.probe()  # 1
         staging = clients.stores.staging
         limit = clients.settings.max_size
@@ -93,13 +93,14 @@ def stage(clients: Clients, request: Request, upload: Upload, staged: str | None
             with readable(upload, limit) as source:
                 stat = staging.put(draft.staged.key, source, max_size=limit)  # 2
         else:
-            stat = _copy(staging, foreign, draft.staged.key)  # 2
-    job = draft.model_copy(update={"staged": _bound(stat)})
+            stat = copy_staged(staging, foreign, draft.staged.key)  # 2
+    job = draft.model_copy(update={"staged": bound(stat)})
     return Staged(Envelope(job=job, payload_hash=payload_hash(job, foreign)), derived, since)
 
 
 @contextmanager
-def _nothing_accepted() -> Iterator[None]:
+def nothing_accepted() -> Iterator[None]:
+    """Before the envelope stands, an outage only means that nothing will run."""
     try:
         yield
     except TransientError as error:
@@ -148,10 +149,10 @@ def _foreign(staging: Storage, key: str, limit: int) -> StagedObject:
     stat = staging.stat(key)
     if stat.size > limit:
         raise SizeLimitExceeded(limit, stat.size)
-    return _bound(stat)
+    return bound(stat)
 
 
-def _copy(staging: Storage, foreign: StagedObject, key: str) -> ObjectStat:
+def copy_staged(staging: Storage, foreign: StagedObject, key: str) -> ObjectStat:
     """Copy a foreign object to where nobody else writes; it must stay the one that was seen."""
     stat = staging.copy(foreign.key, key)
     if staging.stat(foreign.key).etag != foreign.etag:
@@ -160,7 +161,7 @@ def _copy(staging: Storage, foreign: StagedObject, key: str) -> ObjectStat:
     return stat
 
 
-def _bound(stat: ObjectStat) -> StagedObject:
+def bound(stat: ObjectStat) -> StagedObject:
     """The reference to just this state of an object."""
     return StagedObject(
         key=stat.key, etag=stat.etag, version=stat.version, size=stat.size, sha256=stat.sha256

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uploadmill.errors import JobNotEnded, JobNotFound, TransientError
 from uploadmill.ids import is_job_id
 from uploadmill.job import JobResult
-from uploadmill.producer import acceptance, clients, staging
+from uploadmill.producer import acceptance, clients, replaying, staging
 from uploadmill.producer.acceptance import Job
 from uploadmill.producer.clients import Clients
 from uploadmill.producer.sources import Upload, name_of, type_of
@@ -185,6 +185,21 @@ class Uploads:
             StorageUnavailable: The staging store does not answer; likewise.
         """
         return self._clients.settler.cancel(_checked(job_id)).result
+
+    def replay(self, job_id: str) -> Job:
+        """Run a failed, rejected or cancelled job again, as a new job, from its kept bytes.
+
+        How the old job ended stays as it is; the new one names it as ``replay_of``. Repeated
+        while the replay is open, or after it went well, this gives the same job again.
+
+        Raises:
+            ReplayRefused: It did not end badly, or its bytes are gone.
+            JobNotEnded: It is still open.
+            JobNotFound: There is no such job.
+            NotAccepted: Redis or the staging store is out; try again later.
+            AcceptanceUnknown: The replay may run; ask again.
+        """
+        return replaying.replay(self._clients, _checked(job_id))
 
     def close(self) -> None:
         """Give this process's connections back; the next call makes new ones."""

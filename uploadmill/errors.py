@@ -35,7 +35,8 @@
     │   ├── NotAccepted
     │   ├── AcceptanceUnknown
     │   ├── IdempotencyConflict
-    │   └── UnknownPipeline
+    │   ├── UnknownPipeline
+    │   └── ReplayRefused
     ├── JobNotFound
     ├── JobNotEnded                the result was asked for, and there is none yet
     ├── InvalidSettings
@@ -369,6 +370,23 @@ class UnknownPipeline(EnqueueError):
 
     def __str__(self) -> str:
         return f"no pipeline is called {self.name!r}; there are: {', '.join(self.known)}"
+
+
+class ReplayRefused(EnqueueError):
+    """Raised when an ended job cannot be run again; nothing was accepted.
+
+    Attributes:
+        job_id: The job that was to be replayed.
+        reason: Why not, in a few words.
+    """
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(job_id, reason)
+        self.job_id = job_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} cannot be replayed: {self.reason}"
 
 
 class JobNotFound(UploadmillError):

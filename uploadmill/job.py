@@ -23,6 +23,10 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Document(BaseModel):
     """A frozen JSON document that refuses fields it does not know."""
 
@@ -78,6 +82,12 @@ class UploadJob(Document):
     owner: Annotated[str, StringConstraints(max_length=255)] | None = None
     deadline: float = Field(default=DEADLINE, gt=0, description="seconds after acceptance")
     enqueued_at: datetime
+    replay_of: JobId | None = Field(
+        default=None,
+        # Written only where it says something: an older version refuses fields it does not know.
+        exclude_if=_is_none,
+        description="the job that ended badly and whose bytes this one takes up again",
+    )
 
 
 class NotScanned(StrEnum):
@@ -173,6 +183,7 @@ class JobResult(Document):
     receipts: tuple[Receipt, ...] = ()
     error: ErrorData | None = None
     times: JobTimes
+    replay_of: JobId | None = Field(default=None, exclude_if=_is_none)
 
 
 class Placement(StrEnum):

@@ -100,6 +100,7 @@ def _result(
         filename=job.filename,
         owner=job.owner,
         metadata=job.metadata,
+        replay_of=job.replay_of,
         extracted={name: value for note in notes for name, value in note.extracted.items()},
         certificate=record.certificate if record else None,
         receipts=tuple(note.receipt for note in notes),
