@@ -74,7 +74,8 @@ class Work:
         return Produced(self.files[output], fact.content_type, fact.width, fact.height, fact.sha256)
 
 
-@dataclass(frozen=True, slots=True)
+# Without a repr: Celery makes one of every result, and a result may say what is nobody's business.
+@dataclass(frozen=True, slots=True, repr=False)
 class StepResult:
     """What a step hands to the loop, which hands it to the ledger.
 

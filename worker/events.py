@@ -7,6 +7,7 @@ that a killed one left open. Arguments show the job id and nothing else.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any, Protocol
 
@@ -17,11 +18,8 @@ from uploadmill.wire import task_name
 
 log = logging.getLogger("uploadmill.events")
 
-#: Seconds after which buffered events are sent even in mid-job.
+#: Seconds after which buffered events are sent even in mid-job, or in mid-step.
 FLUSH_AFTER = 0.5
-
-#: Steps whose time limit is above this many seconds are announced before they start.
-LONG_STEP = 60.0
 
 
 def step_id(job_id: str, step: str) -> str:
@@ -32,8 +30,8 @@ def step_id(job_id: str, step: str) -> str:
 class StepEvents(Protocol):
     """What the loop reports; a worker without ``-E`` reports to nobody."""
 
-    def started(self, job_id: str, step: str, limit: float) -> None:
-        """A step begins; *limit* is its time limit in seconds."""
+    def started(self, job_id: str, step: str) -> None:
+        """A step begins."""
 
     def succeeded(self, job_id: str, step: str, seconds: float) -> None:
         """A step is done."""
@@ -54,7 +52,7 @@ class StepEvents(Protocol):
 class NoEvents:
     """Reports nothing."""
 
-    def started(self, job_id: str, step: str, limit: float) -> None:
+    def started(self, job_id: str, step: str) -> None:
         """Nothing."""
 
     def succeeded(self, job_id: str, step: str, seconds: float) -> None:
@@ -89,14 +87,13 @@ class BufferedEvents:
             buffer_group=["task"],
             buffer_limit=1000,
         )
-        self._flushed = time.monotonic()
+        # The loop sends what there is when a job ends; this thread, while a step takes long.
+        threading.Thread(target=self._keep_flushing, name="events", daemon=True).start()
 
-    def started(self, job_id: str, step: str, limit: float) -> None:
-        """A step begins; a long one is shown at once."""
+    def started(self, job_id: str, step: str) -> None:
+        """A step begins."""
         self._received(job_id, step)
         self._send("task-started", job_id, step)
-        if limit > LONG_STEP or time.monotonic() - self._flushed > FLUSH_AFTER:
-            self.flush()
 
     def succeeded(self, job_id: str, step: str, seconds: float) -> None:
         """A step is done."""
@@ -122,7 +119,11 @@ class BufferedEvents:
             self._dispatcher.flush()
         except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on
             log.warning("events_lost", extra={"reason": type(error).__name__})
-        self._flushed = time.monotonic()
+
+    def _keep_flushing(self) -> None:
+        while True:
+            time.sleep(FLUSH_AFTER)
+            self.flush()
 
     def _received(self, job_id: str, step: str) -> None:
         self._send(

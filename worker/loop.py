@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from celery import Task
 from celery.app.trace import trace_task
@@ -40,7 +40,6 @@ from uploadmill.errors import (
 from uploadmill.ids import new_nonce
 from uploadmill.job import ErrorData, JobState, Outcome, Receipt, ScanCertificate
 from uploadmill.pipeline import Commit, Pin, Plan
-from uploadmill.tasks.registry import expand
 from uploadmill.tasks.work import StepResult, work_files
 from uploadmill.wire import task_name
 from uploadmill.worker.events import step_id
@@ -131,10 +130,10 @@ class JobRun:
             return self._release(error=None)
         try:
             plan = self._plan()
-            limit = plan[go.step].options["time_limit"]
-            self.mill.lease.hold(self.job_id, go.token, go.step, float(str(limit)))
+            limit = float(str(plan[go.step].options["time_limit"]))
+            self.mill.lease.hold(self.job_id, go.token, go.step, limit)
             began = time.perf_counter()
-            result = self._trace(go.step, float(str(limit)))
+            result = self._trace(go.step)
             note = self._note(result, time.perf_counter() - began)
             return self._hand_in(go.step, result, note)
         except UploadmillError as error:
@@ -142,10 +141,9 @@ class JobRun:
 
     def _enter(self, go: Go) -> None:
         """This process holds *go*'s token and stands before its step."""
-        self.token = go.token
-        current = self._current
-        current.token = go.token
-        current.record = replace(current.record, step=go.step)
+        self.token = self._current.token = go.token
+        if go.step != self._record.step:
+            self._current.record = replace(self._record, step=go.step)
 
     def _stop(self, answer: Reply) -> None:
         """The ledger has no step for us."""
@@ -164,13 +162,13 @@ class JobRun:
 
     # -- one step ---------------------------------------------------------------------------
 
-    def _trace(self, step: str, limit: float) -> StepResult:
+    def _trace(self, step: str) -> StepResult:
         """Run a step's task through Celery's own tracer, with its hooks, signals and ids."""
         task = self.app.tasks.get(task_name(step))
         if task is None:
             raise UnknownStep(step)
-        self.events.started(self.job_id, step, limit)
-        request = {
+        self.events.started(self.job_id, step)
+        request: dict[str, Any] = {
             "id": step_id(self.job_id, step),
             "task": task.name,
             "root_id": self.job_id,
@@ -179,6 +177,8 @@ class JobRun:
             "delivery_info": self.request.delivery_info,
             "ignore_result": True,
             "retries": 0,
+            # Celery would look for foreign headers among 50 names.
+            "headers": {},
         }
         traced = trace_task(task, step_id(self.job_id, step), (self.job_id,), {}, request)
         value, info, runtime, _ = traced
@@ -215,6 +215,7 @@ class JobRun:
         if isinstance(answer, Go | End):
             self._current.record = replace(
                 record,
+                step=answer.step if isinstance(answer, Go) else step,
                 files={**record.files, step: made},
                 notes={**record.notes, step: note},
                 certificate=result.certificate or record.certificate,
@@ -244,7 +245,7 @@ class JobRun:
         """The job's plan, spelled out by the first run of ``pin``."""
         record = self._record
         if record.plan is None:
-            plan = expand(self.app.settings, record.job.pipeline)
+            plan = self.mill.plan(record.job.pipeline)
             self._current.record = replace(record, plan=plan)
             return plan
         return record.plan

@@ -20,6 +20,7 @@ from uploadmill.backends.scanner.base import Scanner
 from uploadmill.backends.scanner.clamd import ClamdScanner
 from uploadmill.backends.storage import stores_from
 from uploadmill.backends.storage.roles import Stores
+from uploadmill.pipeline import Plan
 from uploadmill.settings import Settings
 from uploadmill.tasks.work import Work
 from uploadmill.worker.events import BufferedEvents, NoEvents, StepEvents
@@ -43,6 +44,7 @@ class Mill:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.current: CurrentStep | None = None
+        self._plans: dict[str, Plan] = {}
 
     @cached_property
     def stores(self) -> Stores:
@@ -73,6 +75,18 @@ class Mill:
     def workspaces(self) -> Workspaces:
         """This node's workspaces."""
         return Workspaces(self.settings.worker.workspace)
+
+    def plan(self, pipeline: str) -> Plan:
+        """A pipeline spelled out, once per process.
+
+        Raises:
+            UnknownPipeline: There is none of this name.
+        """
+        from uploadmill.tasks.registry import expand  # noqa: PLC0415 - imports the decoders
+
+        if pipeline not in self._plans:
+            self._plans[pipeline] = expand(self.settings, pipeline)
+        return self._plans[pipeline]
 
     def record(self, job_id: str) -> Record:
         """The record of the job this process is working on."""

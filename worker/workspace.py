@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import shutil
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 from uploadmill.backends.ledger.record import Record, WorkFile
@@ -19,7 +20,7 @@ class Workspaces:
         self.root = root
         self.jobs = root / "jobs"
 
-    @property
+    @cached_property
     def node(self) -> str:
         """The root's own random id, made when it is first used and kept in it."""
         path = self.root / "node"
