@@ -14,7 +14,7 @@ from uploadmill.worker.shared import EVENTS
 from uploadmill.worker.sweeper import Sweeper
 from uploadmill.worker.wiring import UploadmillApp
 
-#: Seconds the sweeper waits for one answer of Redis.
+#: Seconds that the main process' threads wait for one answer of Redis.
 SWEEPER_TIMEOUT = 1.0
 
 
@@ -48,6 +48,21 @@ class SweeperStep(StartStopStep):
     def terminate(self, worker: Any) -> None:
         """Stop on a cold shutdown: Celery then calls this instead of ``stop``."""
         self.stop(worker)
+
+
+class CrashStep(StartStopStep):
+    """Reports children that die, also while the worker drains: it is never stopped."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Start the reporter, after the pool has been forked."""
+        # With it comes half of Celery's worker, which a producer's command line does without.
+        from uploadmill.worker.crashes import CrashReporter  # noqa: PLC0415
+
+        settings = worker.app.settings
+        ledger = Ledger(settings.redis_url, settings.ledger, timeout=SWEEPER_TIMEOUT)
+        CrashReporter(ledger, worker.app.crashes).start()
 
 
 class LivenessStep(StartStopStep):
@@ -97,4 +112,4 @@ class ReconcileStep(StartStopStep):
 
 def install(app: UploadmillApp) -> None:
     """Add the steps to the worker's blueprint."""
-    app.steps["worker"].update((EventsFlag, SweeperStep, LivenessStep, ReconcileStep))
+    app.steps["worker"].update((EventsFlag, SweeperStep, CrashStep, LivenessStep, ReconcileStep))

@@ -15,7 +15,11 @@ app = UploadmillApp()
 app.add_defaults(lambda: celery_settings(app.settings))
 
 
-@app.task(bind=True, name=PROCESS_TASK, ignore_result=True)
+# A name and not the class: importing it takes half of Celery's worker along.
+REQUEST = "uploadmill.worker.crashes:ReportingRequest"
+
+
+@app.task(bind=True, name=PROCESS_TASK, ignore_result=True, Request=REQUEST)
 def process(self: Task[Any, Any], job_id: str) -> None:
     """Work on one job: the only message there is; lost, late or double ones do no harm."""
     # The loop needs the ledger and the processors; a command like ``celery inspect`` does not.

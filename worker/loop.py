@@ -44,6 +44,7 @@ from uploadmill.tasks.work import StepResult, work_files
 from uploadmill.wire import task_name
 from uploadmill.worker.events import step_id
 from uploadmill.worker.lease import boot_time
+from uploadmill.worker.running import RUNNING
 from uploadmill.worker.shared import STOPPING
 from uploadmill.worker.wiring import CurrentStep, UploadmillApp
 from uploadmill.worker.workspace import original
@@ -92,6 +93,7 @@ class JobRun:
         finally:
             self.mill.lease.drop()
             self.mill.current = None
+            RUNNING.clear()
             self.events.flush()
 
     # -- the ledger's answers ---------------------------------------------------------------
@@ -106,6 +108,7 @@ class JobRun:
             record = replace(answer.record, step=_step(answer))
             folder = self.mill.workspaces.folder(record)
             self.mill.current = CurrentStep(record, answer.token, folder)
+            RUNNING.note(self.job_id, self.token, record.step)
             self._close_rows(record)
         return self._enter_workspace(answer) if isinstance(answer, Go) else answer
 
@@ -222,6 +225,7 @@ class JobRun:
                 src_sha256=result.src_sha256 or record.src_sha256,
             )
             self.token = answer.token
+            RUNNING.note(self.job_id, self.token, self._record.step)
         return answer
 
     def _note(self, result: StepResult, seconds: float) -> Note:

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from celery import Celery
 
@@ -25,8 +26,12 @@ from uploadmill.settings import Settings
 from uploadmill.tasks.work import Work
 from uploadmill.worker.events import BufferedEvents, NoEvents, StepEvents
 from uploadmill.worker.lease import LeaseKeeper
+from uploadmill.worker.running import RUNNING
 from uploadmill.worker.shared import EVENTS
 from uploadmill.worker.workspace import Workspaces, original
+
+if TYPE_CHECKING:
+    from uploadmill.worker.crashes import Crashes
 
 
 @dataclass(slots=True)
@@ -129,6 +134,14 @@ class UploadmillApp(Celery):
     def settings(self) -> Settings:
         """The configuration, read when it is first needed."""
         return Settings.load()
+
+    @cached_property
+    def crashes(self) -> Crashes:
+        """The children that died, as the main process notices them."""
+        # With it comes half of Celery's worker, which a producer's command line does without.
+        from uploadmill.worker.crashes import Crashes  # noqa: PLC0415
+
+        return Crashes(RUNNING)
 
     @property
     def mill(self) -> Mill:

@@ -1,10 +1,11 @@
 """The worker's application, with a fault inside a step's function.
 
 Every step's function notes in the file ``marks`` of ``FAULT_FOLDER`` that it has begun. Where the
-file ``armed`` there names this step, it is used up and what it says happens:
+file ``armed`` there names this step, its first line is used up and what it says happens:
 
 * ``kill_worker STEP``  SIGKILL to the whole worker
 * ``kill_child STEP``   SIGKILL to the process that runs the step
+* ``devour STEP``       the same, when it has taken 300 MB of memory
 * ``sleep STEP``        a minute of sleep
 * ``pause STEP``        a second of sleep
 """
@@ -24,6 +25,8 @@ from uploadmill.worker.celery_app import app
 __all__ = ["app"]
 
 FOLDER = Path(os.environ["FAULT_FOLDER"])
+
+MEALS: list[bytes] = []
 
 FUNCTIONS = {
     "pin": (pin, "pin"),
@@ -48,17 +51,23 @@ def armed(step: str) -> str | None:
     path = FOLDER / "armed"
     if not path.exists():
         return None
-    kind, at = path.read_text().split()
+    first, *rest = path.read_text().splitlines()
+    kind, at = first.split()
     if at != step:
         return None
-    path.unlink()
+    if rest:
+        path.write_text("\n".join(rest))
+    else:
+        path.unlink()
     return kind
 
 
 def strike(kind: str) -> None:
     if kind == "kill_worker":
         os.kill(os.getppid(), signal.SIGKILL)
-    if kind == "kill_child":
+    if kind == "devour":
+        MEALS.append(b"x" * 300_000_000)
+    if kind in ("kill_child", "devour"):
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(1 if kind == "pause" else 60)
 

@@ -44,10 +44,10 @@ class Mill:
             extra, concurrency=concurrency, app="services.faulty_app"
         )
 
-    def arm(self, fault: str) -> None:
-        """Let the next run of a step fail: ``kill_worker resize``."""
+    def arm(self, fault: str, times: int = 1) -> None:
+        """Let the next runs of a step fail: ``kill_worker resize``."""
         self.forget()
-        (self.faults / "armed").write_text(fault)
+        (self.faults / "armed").write_text("\n".join([fault] * times))
 
     def forget(self) -> None:
         """Begin to note anew which steps are run."""
