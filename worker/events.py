@@ -9,17 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from celery import Celery
 from celery.events import EventDispatcher
 
-from uploadmill.wire import task_name
+from uploadmill.wire import PRODUCER_TIMEOUT, producer_options, task_name
 
 log = logging.getLogger("uploadmill.events")
 
 #: Seconds after which buffered events are sent even in mid-job, or in mid-step.
 FLUSH_AFTER = 0.5
+
+#: Events that are sent at once, or lost where the broker does not take them.
+BUFFER = 1000
 
 
 def step_id(job_id: str, step: str) -> str:
@@ -80,12 +84,16 @@ class BufferedEvents:
     """
 
     def __init__(self, app: Celery, hostname: str) -> None:
+        url = str(app.conf.broker_write_url)
         self._dispatcher = EventDispatcher(
-            app.connection_for_write(),
+            # As impatient as a producer: a job's end must not wait for a broker that is out.
+            app.connection_for_write(
+                url, connect_timeout=PRODUCER_TIMEOUT, transport_options=producer_options(url)
+            ),
             app=app,
             hostname=hostname,
             buffer_group=["task"],
-            buffer_limit=1000,
+            buffer_limit=BUFFER,
         )
         # The loop sends what there is when a job ends; this thread, while a step takes long.
         threading.Thread(target=self._keep_flushing, name="events", daemon=True).start()
@@ -115,10 +123,7 @@ class BufferedEvents:
 
     def flush(self) -> None:
         """Send what is buffered; a broker that is out costs rows in Flower, never a job."""
-        try:
-            self._dispatcher.flush()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on
-            log.warning("events_lost", extra={"reason": type(error).__name__})
+        self._attempt(self._dispatcher.flush)
 
     def _keep_flushing(self) -> None:
         while True:
@@ -139,4 +144,14 @@ class BufferedEvents:
         )
 
     def _send(self, kind: str, job_id: str, step: str, **fields: Any) -> None:
-        self._dispatcher.send(kind, uuid=step_id(job_id, step), **fields)
+        self._attempt(self._dispatcher.send, kind, uuid=step_id(job_id, step), **fields)
+
+    def _attempt(self, call: Callable[..., object], *args: Any, **fields: Any) -> None:
+        """Do it; what cannot be sent waits, until it is too much and is lost."""
+        try:
+            call(*args, **fields)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on
+            log.warning("events_not_sent", extra={"reason": type(error).__name__})
+            waiting = self._dispatcher._group_buffer["task"]  # noqa: SLF001 - the only way
+            if len(waiting) >= BUFFER:
+                waiting.clear()
