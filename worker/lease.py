@@ -81,24 +81,22 @@ class LeaseKeeper:
         with self._changed:
             self._held = None
 
-    @property
-    def good(self) -> bool:
-        """Whether the lease held is ours as far as we know: not refused, renewed in time."""
-        held = self._held
-        return (
-            held is not None
-            and not held.lost
-            and boot_time() - held.renewed < self.ledger.constants.lease
-        )
-
     def _keep(self) -> None:
         while True:
             held = self._held
-            delay = self._look_after(held) if held else None
+            delay = self._look(held) if held else None
             with self._changed:
                 if self._held is held:
                     self._wakes = math.inf if delay is None else boot_time() + delay
                     self._changed.wait(delay)
+
+    def _look(self, held: Held) -> float:
+        """Look after this lease; this thread outlives whatever happens, or no lease is kept."""
+        try:
+            return self._look_after(held)
+        except Exception:
+            log.exception("lease_not_looked_after", extra={"job": held.job_id})
+            return RETRY
 
     def _look_after(self, held: Held) -> float:
         """Do what is due for this lease; seconds until the next look are returned."""

@@ -53,6 +53,9 @@ log = logging.getLogger("uploadmill.job")
 
 Reply = Go | End | Terminal | Answer
 
+#: Seconds that reading all of a workspace, or copying an upload to quarantine, may take.
+MOVING = 300.0
+
 #: Seconds between two repetitions of a ledger call whose reply was lost.
 REPEAT = 0.2
 
@@ -114,6 +117,7 @@ class JobRun:
 
     def _enter_workspace(self, go: Go) -> Reply:
         """Go on only where the earlier steps' files are whole; from ``pin`` otherwise."""
+        self.mill.lease.hold(self.job_id, go.token, go.step, MOVING)
         try:
             self.mill.workspaces.make(self._record)
         except OSError as error:
@@ -281,6 +285,8 @@ class JobRun:
         """Keep the pinned bytes apart first; only then decide."""
         record = self._record
         pinned = original(record)[0]
+        # Copying is no part of the step that found something: it must not run out of its time.
+        self.mill.lease.hold(self.job_id, self.token, record.step, MOVING)
         try:
             with suppress(ObjectExists):
                 self.mill.stores.quarantine.put(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
+import time
 
 import pytest
 from services.memory_stores import MoodyStorage
 from services.one_process import TEXT, clean, one_process
 from services.timed_ledger import OTHER_NODE, OTHER_SHA256, brought_to, claimed, handed_in
+from services.waiting import eventually
 
 from uploadmill.backends.ledger.reconcile import reconcile
 from uploadmill.backends.ledger.settle import Settler
@@ -37,7 +39,9 @@ from uploadmill.errors import (
 from uploadmill.job import JobState, NotScanned, Placement
 from uploadmill.tasks import extract_metadata as extract_metadata_module
 from uploadmill.tasks import validate as validate_module
+from uploadmill.worker.lease import EXIT_STEP_TIMEOUT
 from uploadmill.worker.loop import STOPPING
+from uploadmill.worker.workspace import Workspaces
 
 DOCUMENT = ["pin", "validate", "scan", "extract_metadata", "commit"]
 
@@ -52,6 +56,17 @@ def process(redis_url, tmp_path, monkeypatch):
 def hasty(redis_url, tmp_path, monkeypatch):
     """A process whose leases last a moment, by its own clock."""
     with one_process(redis_url, tmp_path / "node", monkeypatch, lease=0.3) as process:
+        yield process
+
+
+@pytest.fixture
+def short(redis_url, tmp_path, monkeypatch):
+    """A process whose leases, and the scan step, last a moment."""
+    validate = {"step": "validate", "types": ["text/plain"]}
+    steps = [validate, {"step": "scan", "time_limit": 0.2}]
+    with one_process(
+        redis_url, tmp_path / "node", monkeypatch, {"document": {"steps": steps}}, lease=0.3
+    ) as process:
         yield process
 
 
@@ -401,6 +416,50 @@ def test_with_both_output_stores_out_the_job_waits(process):
     process.stores.secondary.full = False
     process.run_later(job)
     assert Placement.SECONDARY == process.ledger.read(job.id).location
+
+
+def test_a_slow_copy_to_quarantine_is_not_the_scan_s_time(short, monkeypatch):
+    short.scanner.verdict = infected
+    job = short.enqueue()
+    put = MoodyStorage.put
+
+    def slowly(storage, *args, **kwargs):
+        time.sleep(0.6 if storage is short.stores.quarantine else 0)
+        return put(storage, *args, **kwargs)
+
+    monkeypatch.setattr(MoodyStorage, "put", slowly)
+    short.run(job)
+
+    assert (JobState.QUARANTINED, "infected_upload") == short.ended(job)
+    assert [] == short.exits
+
+
+def test_a_scan_over_its_limit_ends_the_process_and_counts(short):
+    short.scanner.verdict = lambda source: time.sleep(0.6) or clean(source)
+    job = short.enqueue()
+
+    short.run(job)
+
+    assert [EXIT_STEP_TIMEOUT] == short.exits
+    assert (1, "step_timeout") == (short.attempts(job, "scan"), short.open(job).error.code)
+
+
+def test_the_lease_is_kept_while_a_large_workspace_is_looked_through(hasty, monkeypatch):
+    holds, lives = Workspaces.holds, []
+
+    def slowly(workspaces, record):
+        began = int(hasty.ledger.field(job, "lease_until"))
+        hasty.ledger.pass_time(0.1)
+        lives.append(eventually(lambda: int(hasty.ledger.field(job, "lease_until")) > began, 2))
+        return holds(workspaces, record)
+
+    monkeypatch.setattr(Workspaces, "holds", slowly)
+    job = hasty.enqueue()
+
+    hasty.run(job)
+
+    assert [True] == lives
+    assert (JobState.STORED, None) == hasty.ended(job)
 
 
 def test_with_quarantine_out_nothing_is_decided_about_infected_bytes(process):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from celery.app.trace import build_tracer
@@ -21,6 +22,7 @@ from uploadmill.backends.storage.roles import Stores
 from uploadmill.job import Envelope, JobState, ScanCertificate, StagedObject, UploadJob
 from uploadmill.settings import Settings
 from uploadmill.tasks.registry import step_tasks
+from uploadmill.worker.lease import LeaseKeeper
 from uploadmill.worker.loop import JobRun
 from uploadmill.worker.wiring import UploadmillApp
 
@@ -59,6 +61,8 @@ class OneProcess:
     stores: Stores
     scanner: ToldScanner
     workspace: Path
+    #: Exit statuses: how often the process would have ended itself.
+    exits: list[int]
 
     def enqueue(self, content: bytes = TEXT, pipeline: str = "document") -> UploadJob:
         """Staged bytes, an envelope, a record: what a producer leaves."""
@@ -118,20 +122,32 @@ class OneProcess:
 
 @contextmanager
 def one_process(
-    redis_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **constants: float
+    redis_url: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pipelines: Mapping[str, Any] | None = None,
+    **constants: float,
 ) -> Iterator[OneProcess]:
     app = UploadmillApp()
     app.__dict__["settings"] = Settings.model_validate(
-        {"redis_url": redis_url, "worker": {"workspace": folder}, "ledger": constants}
+        {
+            "redis_url": redis_url,
+            "worker": {"workspace": folder},
+            "ledger": constants,
+            "pipelines": pipelines or {},
+        }
     )
     with timed_ledger(redis_url, **constants) as ledger:
-        stores, scanner = memory_stores(), ToldScanner()
-        app.mill.__dict__.update(stores=stores, scanner=scanner, ledger=ledger)
+        stores, scanner, exits = memory_stores(), ToldScanner(), list[int]()
+        # The keeper's thread needs connections of its own, and the clock of this ledger.
+        keeper = TimedLedger(redis_url, ledger.constants)
+        lease = LeaseKeeper(keeper, exits.append)
+        app.mill.__dict__.update(stores=stores, scanner=scanner, ledger=ledger, lease=lease)
         for task in step_tasks():
             app.register_task(task)
             # As a prefork child does when it starts.
             monkeypatch.setattr(
                 task, "__trace__", build_tracer(task.name, task, app.loader, "w@test", app=app)
             )
-        yield OneProcess(app, ledger, stores, scanner, folder)
-        app.mill.lease.ledger.close()
+        yield OneProcess(app, ledger, stores, scanner, folder, exits)
+        keeper.close()
