@@ -152,6 +152,6 @@ class BufferedEvents:
             call(*args, **fields)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on
             log.warning("events_not_sent", extra={"reason": type(error).__name__})
-            waiting = self._dispatcher._group_buffer["task"]  # noqa: SLF001 - the only way
+            waiting = self._dispatcher._group_buffer["task"]  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
             if len(waiting) >= BUFFER:
                 waiting.clear()
