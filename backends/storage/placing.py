@@ -76,7 +76,6 @@ def place(
     primary: Storage,
     secondary: Storage,
     *,
-    on_put: OnPut | None = None,
     timing: Timing = Timing(),
 ) -> Placed:
     """Put all *outputs* into *primary*, or, when that is unavailable, all into *secondary*.
@@ -85,8 +84,6 @@ def place(
         outputs: What to put; a job's outputs fail over together.
         primary: Is given three attempts, within limits of time.
         secondary: The same.
-        on_put: Called as soon as an object was put, or when nobody can say whether it was, so
-            that this is known too when the call raises.
         timing: For tests.
 
     Raises:
@@ -99,8 +96,6 @@ def place(
     def note(role: Placement, key: str) -> None:
         if (role, key) not in put:
             put.append((role, key))
-            if on_put is not None:
-                on_put(role, key)
 
     try:
         role = Placement.PRIMARY

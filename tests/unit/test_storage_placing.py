@@ -225,27 +225,12 @@ def test_an_invalid_key_is_no_reason_to_fail_over(clock):
         place([bad], Flaky("primary"), Flaky("secondary"), timing=clock.timing)
 
 
-def test_both_down_is_unavailable_and_what_was_put_is_known(clock):
-    noted = []
+def test_both_down_is_unavailable(clock):
     primary = Flaky("primary", [None, down(), down(), down()])
     secondary = Flaky("secondary", [None, None, down(), down(), down()])
 
-    with pytest.raises(StorageUnavailable):
-        place(
-            OUTPUTS,
-            primary,
-            secondary,
-            on_put=lambda role, key: noted.append((role, key)),
-            timing=clock.timing,
-        )
-
-    assert [
-        (PRIMARY, "job/one"),
-        (PRIMARY, "job/two"),
-        (SECONDARY, "job/one"),
-        (SECONDARY, "job/two"),
-        (SECONDARY, "job/three"),
-    ] == noted
+    with pytest.raises(StorageUnavailable, match="secondary"):
+        place(OUTPUTS, primary, secondary, timing=clock.timing)
 
 
 def test_an_object_that_vanishes_while_compared_is_put_again(clock):
