@@ -208,9 +208,37 @@ class Ledger(Scripts):
         )
         return str(reply[0])
 
-    def due(self, limit: int) -> list[str]:
-        """The ids of jobs that somebody must look at now; each is put off further every time."""
-        return self.call("due", (OPEN, *_STATS), (limit, JOB))
+    def due(
+        self, limit: int, *, heads: Sequence[str] | None = (), rate: int | None = None
+    ) -> list[str]:
+        """The ids of jobs to wake a worker for now; each is put off, further every time.
+
+        Args:
+            limit: How many at most.
+            heads: The jobs whose wakes are at the head of the queue, oldest first; empty where
+                nothing waits there, None where something does and nobody can see what. A job
+                whose own wake is behind them needs no other.
+            rate: How many a second at most, for all who ask together.
+        """
+        queue = "unseen" if heads is None else "seen" if heads else "nothing"
+        return self.call(
+            "due",
+            (OPEN, *_STATS),
+            (
+                limit,
+                JOB,
+                queue,
+                "" if rate is None else rate,
+                random.random(),  # noqa: S311 - spreads retries, keeps no secret
+                _ms(self.constants.retry_delay),
+                _ms(self.constants.publish_grace),
+                *(heads or ()),
+            ),
+        )
+
+    def unsent(self, job_ids: Sequence[str], retry: float) -> None:
+        """Take back that :meth:`due` gave these: their wakes did not go out. Again in *retry* s."""
+        self.call("unsent", (OPEN, STATS), (JOB, _ms(retry), *job_ids))
 
     def read(self, job_id: str) -> Record | Ended | None:
         """The record of a job as it stands; None where the ledger has none."""

@@ -33,7 +33,12 @@ _OUTAGE_WORDS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 TRUSTED = 1.0
 
 #: Of which texts a script is made, where that is not the usual ``clock``, ``record`` and its own.
-_PARTS = {"due": ("clock", "due"), "stats": ("clock", "stats"), "agree": ("agree",)}
+_PARTS = {
+    "due": ("clock", "due"),
+    "unsent": ("clock", "unsent"),
+    "stats": ("clock", "stats"),
+    "agree": ("agree",),
+}
 
 
 class Scripts:
@@ -90,7 +95,7 @@ class Scripts:
         """
         connection = self._connection()
         try:
-            connection.send_command(*words)
+            connection.send_packed_command(_packed(words))
             reply = cast("list[Any]", connection.read_response())
         except redis.ResponseError:
             self._resting.append((connection, time.monotonic()))
@@ -132,6 +137,15 @@ def serving() -> Iterator[None]:
         if outage or word in _OUTAGE_WORDS:
             raise LedgerUnavailable(f"Redis does not serve us ({word})") from error
         raise
+
+
+def _packed(words: Sequence[Any]) -> bytes:
+    """A command as Redis' protocol has it; redis-py's own takes three times as long."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        raw = word if isinstance(word, bytes) else str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return b"".join(parts)
 
 
 @cache

@@ -65,9 +65,35 @@ class Settler:
             decision: As it stands in the staging store.
             began: By ``CLOCK_BOOTTIME``, a moment before this run asked for the decision.
         """
-        location = self._publish(decision, began)
+        location = self.publish(decision, began)
         self._finish(decision, location)
         self._clean_up(decision.outcome)
+
+    def publish(self, decision: Decision, began: float | None = None) -> Placement | None:
+        """Make sure that ``result.json`` lies beside the outputs; returns where that is.
+
+        None for a job that has none. *began* is as in :meth:`conclude`.
+        """
+        outcome = decision.outcome
+        job_id = outcome.job.id
+        if outcome.placed is None:
+            return None
+        may_be_healed = outcome.placed is Placement.SECONDARY and not (
+            decision.created and self._within_lease(began)
+        )
+        if may_be_healed and self._primary_has_result(job_id):
+            return Placement.PRIMARY
+        document = outcome.result.model_dump_json().encode()
+        try:
+            self.stores.at(outcome.placed).put(
+                self.stores.result_key(job_id),
+                document,
+                content_type="application/json",
+                create_only=True,
+            )
+        except ObjectExists:
+            log.debug("result_was_published", extra={"job": job_id})
+        return outcome.placed
 
     def discard(self, outcome: Outcome, put: Sequence[tuple[Placement, str]]) -> None:
         """Delete what this run put and the outcome does not name, whatever the store.
@@ -140,29 +166,6 @@ class Settler:
         if decision is None:
             raise JobNotFound(job_id)
         return decision
-
-    def _publish(self, decision: Decision, began: float | None) -> Placement | None:
-        """Make sure that ``result.json`` lies beside the outputs; returns where that is."""
-        outcome = decision.outcome
-        job_id = outcome.job.id
-        if outcome.placed is None:
-            return None
-        may_be_healed = outcome.placed is Placement.SECONDARY and not (
-            decision.created and self._within_lease(began)
-        )
-        if may_be_healed and self._primary_has_result(job_id):
-            return Placement.PRIMARY
-        document = outcome.result.model_dump_json().encode()
-        try:
-            self.stores.at(outcome.placed).put(
-                self.stores.result_key(job_id),
-                document,
-                content_type="application/json",
-                create_only=True,
-            )
-        except ObjectExists:
-            log.debug("result_was_published", extra={"job": job_id})
-        return outcome.placed
 
     def _within_lease(self, began: float | None) -> bool:
         """Whether so little time has passed that nobody can have healed this job yet."""

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 #: Bytes moved at a time, everywhere. 1 MiB keeps system calls rare and memory flat.
 CHUNK = 1 << 20
@@ -172,6 +172,32 @@ class Storage(Protocol):
 
     def ping(self) -> None:
         """Answer within seconds, or raise :class:`~uploadmill.errors.StorageUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An upload by parts that was begun and neither completed nor aborted.
+
+    Attributes:
+        key: Of the object it would have become.
+        id: The store's name for it.
+        begun: By the store's clock, aware.
+    """
+
+    key: str
+    id: str
+    begun: datetime
+
+
+@runtime_checkable
+class KeepsParts(Protocol):
+    """A storage in which the parts of a killed upload stay, unseen and paid for."""
+
+    def unfinished(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
+        """Every unfinished upload to a key that starts with *prefix*."""
+
+    def abort(self, upload: UnfinishedUpload) -> None:
+        """Forget an upload and its parts; one that has gone is no error."""
 
 
 def opener(source: Source) -> Opener:

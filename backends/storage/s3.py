@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from uploadmill.backends.storage.base import ObjectStat, Opener, Source, opener
+from uploadmill.backends.storage.base import (
+    ObjectStat,
+    Opener,
+    Source,
+    UnfinishedUpload,
+    opener,
+)
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
 from uploadmill.backends.storage.keys import (
     check_key,
@@ -32,7 +38,7 @@ from uploadmill.backends.storage.s3_errors import (
     status_of,
     translated,
 )
-from uploadmill.backends.storage.s3_upload import MAX_PARTS, MultipartUpload
+from uploadmill.backends.storage.s3_upload import MAX_PARTS, MultipartUpload, unfinished
 from uploadmill.errors import (
     InvalidSettings,
     ObjectExists,
@@ -227,6 +233,25 @@ class S3Storage:
         """See :meth:`Storage.list`."""
         check_prefix(self.name, prefix)
         return self._listed(prefix)
+
+    def unfinished(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
+        """See :meth:`KeepsParts.unfinished`."""
+        check_prefix(self.name, prefix)
+        with translated(self.name):
+            for key, upload_id, begun in unfinished(self._bucket, self._prefix + prefix):
+                yield UnfinishedUpload(key.removeprefix(self._prefix), upload_id, begun)
+
+    def abort(self, upload: UnfinishedUpload) -> None:
+        """See :meth:`KeepsParts.abort`."""
+        check_key(self.name, upload.key)
+        with translated(self.name, upload.key):
+            try:
+                self._bucket.client.abort_multipart_upload(
+                    **self._address(upload.key), UploadId=upload.id
+                )
+            except ClientError as error:
+                if status_of(error) != HTTPStatus.NOT_FOUND:
+                    raise
 
     def url(self, key: str) -> str | None:
         """See :meth:`Storage.url`."""

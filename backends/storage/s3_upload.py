@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -82,3 +83,13 @@ class MultipartUpload:
         if "ChecksumCRC32" in answer:
             part["ChecksumCRC32"] = answer["ChecksumCRC32"]
         self._parts.append(part)
+
+
+def unfinished(bucket: S3Bucket, prefix: str) -> Iterator[tuple[str, str, datetime]]:
+    """Key, id and begin of every upload to *prefix* that was neither completed nor aborted."""
+    pager = bucket.client.get_paginator("list_multipart_uploads")
+    for page in pager.paginate(Bucket=bucket.name, Prefix=prefix):
+        for item in page.get("Uploads", ()):
+            # Not every server heeds the prefix, and what is not ours is not to be seen here.
+            if item["Key"].startswith(prefix):
+                yield item["Key"], item["UploadId"], item["Initiated"]

@@ -7,19 +7,28 @@ import socket
 import threading
 import time
 import tracemalloc
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from services.canned import Reply, canned
 from services.proxy import proxy
 from services.seaweed import Seaweed, seaweed
 
+from uploadmill.backends.ledger.gc import collect_parts
+from uploadmill.backends.ledger.gc_report import Broom
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import s3_client
-from uploadmill.backends.storage.base import CHUNK
+from uploadmill.backends.storage.base import CHUNK, KeepsParts
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.contract_put import METADATA
 from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.roles import Stores
 from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.backends.storage.s3_upload import MultipartUpload
 from uploadmill.errors import (
     IntegrityError,
     InvalidKey,
@@ -29,6 +38,7 @@ from uploadmill.errors import (
     StorageUnavailable,
     Unsupported,
 )
+from uploadmill.settings import LedgerSettings
 
 BUCKET = "uploadmill-tests"
 PART = 5 << 20
@@ -624,3 +634,60 @@ def test_the_sha256_is_the_servers_to_verify(store):
 
     assert hashlib.sha256(b"bytes").hexdigest() == answer["Metadata"]["uploadmill-sha256"]
     assert "ChecksumSHA256" in answer
+
+
+# -- uploads by parts that were broken off -------------------------------------------------
+
+
+def broken_off(storage, key):
+    """An upload whose process was killed after its first part."""
+    upload = MultipartUpload(storage._bucket, storage._prefix + key, {})
+    upload.add(bytearray(b"the first part"))
+
+
+def test_an_upload_that_was_broken_off_can_be_found_and_forgotten(store):
+    storage, ours = store(), store()
+    ours._prefix = "made/below/"
+    broken_off(storage, "uploads/a")
+    broken_off(storage, "outputs/b")
+    began = datetime.now(UTC)
+
+    found = {upload.key: upload for upload in storage.unfinished()}
+    assert {"uploads/a", "outputs/b"} <= set(found)
+    assert abs(found["uploads/a"].begun - began) < timedelta(minutes=1)
+    assert ["uploads/a"] == [upload.key for upload in storage.unfinished("uploads/")]
+    assert list(ours.unfinished()) == []
+
+    for upload in found.values():
+        storage.abort(upload)
+        storage.abort(upload)  # gone is no error
+
+    assert list(storage.unfinished()) == []
+    assert isinstance(storage, KeepsParts)
+
+
+def test_the_collection_forgets_old_parts_below_our_own_prefixes(store, redis_url):
+    storage = store()
+    broken_off(storage, "uploads/x/y")
+    broken_off(storage, "media/x/y")
+    broken_off(storage, "theirs/x/y")
+    others = map(MemoryStorage, ("primary", "secondary", "quarantine"))
+    with closing(Ledger(redis_url, LedgerSettings())) as ledger:
+        settler = Settler(ledger, Stores(storage, *others, prefix="media/"))
+        broom = Broom(settler, datetime.now(UTC) + timedelta(hours=23), dry_run=False)
+        collect_parts(broom, storage, "uploads/")
+        assert broom.report.piles == {}
+
+        broom.now += timedelta(hours=2)
+        collect_parts(broom, storage, "uploads/")
+        collect_parts(broom, storage, "media/")
+
+    assert broom.report.piles["parts"].sample == ["uploads/x/y", "media/x/y"]
+    assert [upload.key for upload in storage.unfinished()] == ["theirs/x/y"]
+
+
+def test_the_parts_of_an_outage_are_an_outage(store):
+    storage = store(bucket="no-such-bucket")
+
+    with pytest.raises(StorageUnavailable):
+        list(storage.unfinished())

@@ -56,7 +56,8 @@ local ending = due_end(r, now)
 if ending ~= '' then
   set('ending', ending)
 else
-  redis.call('HDEL', job, 'error', 'error_code', 'outage') -- overcome
+  got_over(r)
+  redis.call('HDEL', job, 'error', 'error_code', 'outage')
 end
 redis.call('HSET', job, unpack(fields))
 return answer(ending, next_step, lease(nonce, now + ARGV[13]))

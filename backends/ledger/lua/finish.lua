@@ -3,7 +3,7 @@
 -- ARGV id, outcome, digest, state, error code, location, notify (1 or ''), result_ttl ms,
 --      record version, stream length
 local digest, state, location, notify = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
-local r = read('state', 'digest', 'payload_hash', 'notified')
+local r = read('state', 'digest', 'payload_hash', 'notified', 'outage', 'error_code')
 
 local function tell()
   redis.call('HSET', job, 'notified', 1)
@@ -18,6 +18,7 @@ if r.state ~= '' and r.state ~= 'open' then
   if notify ~= '' and r.notified == '' then tell() end -- a reader had filled the cache first
   return { 'same' }
 end
+if state == 'stored' or state == 'quarantined' then got_over(r) end
 redis.call('DEL', job)
 redis.call('HSET', job, 'v', ARGV[9], 'state', state, 'outcome', ARGV[2], 'digest', digest,
   'location', location, 'payload_hash', r.payload_hash)

@@ -8,6 +8,18 @@ local function count(what)
   redis.call('HINCRBY', stats, what, 1)
 end
 
+-- Outages of a system that all workers share. While one lasts, few of its jobs are woken (due).
+local SHARED = { storage_unavailable = true, scanner_unavailable = true }
+
+-- A job met an outage, or got over one: told apart from one bad moment by their number in a row.
+local function met(code)
+  if SHARED[code] then count('outage:' .. code) end
+end
+
+local function got_over(record)
+  if record.outage ~= '' then redis.call('HDEL', stats, 'outage:' .. record.error_code) end
+end
+
 -- The named fields of the record; a missing one is ''.
 local function read(...)
   local names, values, record = { ... }, redis.call('HMGET', job, ...), {}

@@ -1,0 +1,161 @@
+"""The part of the collection that concerns outputs: old outcomes, and outputs without any."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+
+from uploadmill.backends.ledger.decisions import Decision
+from uploadmill.backends.ledger.gc_report import Broom
+from uploadmill.backends.ledger.record import Record
+from uploadmill.backends.storage.base import ObjectStat, Storage
+from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.roles import Stores
+from uploadmill.errors import ObjectNotFound
+from uploadmill.ids import is_job_id
+from uploadmill.job import JobState, Outcome, OutputFile, Placement
+from uploadmill.wire import OUTCOMES, UPLOADS
+
+#: How ``commit`` names what it puts; anything else in an output store is not ours.
+_OUTPUT = re.compile(r"[a-z][a-z0-9_-]{0,62}-[0-9a-f]{32}\.[a-z0-9]+")
+
+#: Ends after which a copy in quarantine is only a killed run's. Of a stored job it is evidence.
+_NOT_QUARANTINED = (JobState.REJECTED, JobState.FAILED, JobState.CANCELLED)
+
+
+def collect_outcomes(broom: Broom) -> None:
+    """Outcomes older than ``tombstone_keep`` of jobs that have neither envelope nor bytes.
+
+    Nobody acts on such a job any more, so what its outcome does not name is garbage.
+    """
+    settler = broom.settler
+    for stat in settler.stores.staging.list(OUTCOMES):
+        job_id = stat.key.removeprefix(OUTCOMES).removesuffix(".json")
+        if not is_job_id(job_id):
+            continue
+        if not broom.old(stat.modified, settler.ledger.constants.tombstone_keep):
+            continue
+        with broom.job(job_id):
+            if settler.decisions.envelope(job_id) is not None or _has_bytes(broom, job_id):
+                continue
+            decision = settler.decisions.outcome(job_id)
+            if decision is not None:
+                _retire(broom, decision)
+                broom.take("outcomes", settler.stores.staging, [stat])
+
+
+def _has_bytes(broom: Broom, job_id: str) -> bool:
+    return any(True for _ in broom.settler.stores.staging.list(f"{UPLOADS}{job_id}/"))
+
+
+def _retire(broom: Broom, decision: Decision) -> None:
+    """Leave behind just what the outcome names, where a reader without it will look."""
+    outcome, stores = decision.outcome, broom.settler.stores
+    if not broom.report.dry_run:
+        broom.settler.publish(decision)
+    _take_outputs(broom, stores.primary, outcome, named=False)
+    _take_outputs(broom, stores.secondary, outcome, named=_is_whole(stores, outcome))
+    if outcome.state in _NOT_QUARANTINED:
+        copies = list(stores.quarantine.list(f"{outcome.job.id}/"))
+        broom.take("quarantine", stores.quarantine, copies)
+
+
+def _take_outputs(broom: Broom, store: Storage, outcome: Outcome, *, named: bool) -> None:
+    """Remove a job's objects that its outcome does not name, and if told the *named* too."""
+    stores = broom.settler.stores
+    keep = set() if named else _named(stores, outcome)
+    found = [
+        stat
+        for stat in store.list(stores.output_key(outcome.job.id, ""))
+        if stat.key not in keep and _is_ours(stores, stat.key, outcome.job.id)
+    ]
+    _take(broom, store, found, stores.result_key(outcome.job.id))
+
+
+def _take(broom: Broom, store: Storage, found: list[ObjectStat], result_key: str) -> None:
+    """``result.json`` first: a store that has it has all the job's outputs."""
+    broom.take("outputs", store, [stat for stat in found if stat.key == result_key])
+    broom.take("outputs", store, [stat for stat in found if stat.key != result_key])
+
+
+def _named(stores: Stores, outcome: Outcome) -> set[str]:
+    if outcome.state is not JobState.STORED:
+        return set()
+    keys = {output.key for output in outcome.result.outputs.values()}
+    return keys | {stores.result_key(outcome.job.id)}
+
+
+def _is_whole(stores: Stores, outcome: Outcome) -> bool:
+    """Whether the primary has the result and every output with its very bytes.
+
+    Only looked at where the secondary has something of a stored job.
+    """
+    job_id = outcome.job.id
+    if outcome.state is not JobState.STORED:
+        return False
+    if next(stores.secondary.list(stores.output_key(job_id, "")), None) is None:
+        return False
+    try:
+        stores.primary.stat(stores.result_key(job_id))
+        return all(_is_there(stores.primary, made) for made in outcome.result.outputs.values())
+    except ObjectNotFound:
+        return False
+
+
+def _is_there(store: Storage, made: OutputFile) -> bool:
+    with store.open(made.key) as reader:
+        hashing = HashingReader(reader)
+        hashing.drain()
+        return (hashing.size, hashing.sha256) == (made.size, made.sha256)
+
+
+def _is_ours(stores: Stores, key: str, job_id: str) -> bool:
+    name = key.removeprefix(stores.output_key(job_id, ""))
+    return name == "result.json" or _OUTPUT.fullmatch(name) is not None
+
+
+def collect_orphans(broom: Broom, placed: Placement, *, delete: bool) -> None:
+    """Outputs of which neither result, outcome, envelope nor record tells; left by killed runs."""
+    stores = broom.settler.stores
+    store = stores.at(placed)
+
+    def job_of(stat: ObjectStat) -> str | None:
+        job_id = stat.key.removeprefix(stores.prefix).partition("/")[0]
+        known = is_job_id(job_id) and _is_ours(stores, stat.key, job_id)
+        return job_id if known else None
+
+    for job_id, objects in groupby(store.list(stores.prefix), key=job_of):
+        found = list(objects)
+        if job_id is None or not _is_orphaned(broom, job_id, found):
+            continue
+        if delete:
+            broom.take("orphans", store, found)
+        else:
+            for stat in found:
+                broom.count("orphans", stat.key, stat.size)
+
+
+def _is_orphaned(broom: Broom, job_id: str, found: list[ObjectStat]) -> bool:
+    """Age first, then envelope and outcome in the order in which they come and go."""
+    settler = broom.settler
+    result_key = settler.stores.result_key(job_id)
+    age = settler.ledger.constants.workspace_max
+    if any(stat.key == result_key or not broom.old(stat.modified, age) for stat in found):
+        return False
+    with broom.job(job_id):
+        return not (
+            settler.decisions.envelope(job_id)
+            or settler.decisions.outcome(job_id)
+            or isinstance(settler.ledger.read(job_id), Record)
+            or _has(settler.stores.primary, result_key)
+            or _has(settler.stores.secondary, result_key)
+        )
+    return False
+
+
+def _has(store: Storage, key: str) -> bool:
+    try:
+        store.stat(key)
+    except ObjectNotFound:
+        return False
+    return True
