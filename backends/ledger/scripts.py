@@ -95,7 +95,7 @@ class Scripts:
         """
         connection = self._connection()
         try:
-            connection.send_packed_command(_packed(words))
+            connection.send_packed_command([_packed(words)])
             reply = cast("list[Any]", connection.read_response())
         except redis.ResponseError:
             self._resting.append((connection, time.monotonic()))
