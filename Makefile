@@ -17,7 +17,7 @@ demo: ## send one picture through the whole system and show its result (FILE=pat
 	@scripts/demo
 
 test: ## run all tests against real servers, with coverage
-	@deploy/install-debian.sh libmagic1 clamav-daemon chromium
+	@deploy/install-debian.sh libmagic1 clamav-daemon chromium rabbitmq-server
 	@scripts/setup .venv 3.11 3.12 3.13
 	@scripts/wheelhouse
 	@scripts/test

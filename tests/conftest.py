@@ -11,10 +11,12 @@ import redis
 from services.missing import missing
 
 if TYPE_CHECKING:
+    from services.rabbitmq import RabbitMQ
+
     from uploadmill.worker.embedded.clamd import EmbeddedClamd
     from uploadmill.worker.embedded.valkey import EmbeddedValkey
 
-RINGS = ("unit", "integration", "acceptance", "packaging")
+RINGS = ("unit", "integration", "protocol", "acceptance", "packaging")
 HERE = Path(__file__).parent
 
 # The fixtures import what they start: the unit ring is not to load the worker.
@@ -55,4 +57,16 @@ def clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedClamd]:
     if find_clamd() is None:
         missing("clamd", "apt-get install clamav-daemon")
     with embedded_clamd(tmp_path_factory.mktemp("clamd"), system_signatures=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A real RabbitMQ for the whole session; it takes seven seconds to start."""
+    from services.rabbitmq import find_rabbitmq
+    from services.rabbitmq import rabbitmq as running
+
+    if find_rabbitmq() is None:
+        missing("rabbitmq", "apt-get install rabbitmq-server")
+    with running(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
