@@ -9,7 +9,13 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from uploadmill.wire import PROCESS_TASK, PRODUCER_TIMEOUT, QUEUE, producer_options
+from uploadmill.wire import (
+    PROCESS_TASK,
+    PRODUCER_TIMEOUT,
+    QUEUE,
+    producer_options,
+    queue_arguments,
+)
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -52,6 +58,8 @@ class Publisher:
                     connection=connection,
                     ignore_result=True,
                     add_to_parent=False,
+                    # RabbitMQ then says so when the queue it declared a while ago is gone.
+                    mandatory=True,
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is, the sweeper repeats it
             log.warning("publish_failed", extra={"job": job_id, "reason": type(error).__name__})
@@ -87,7 +95,8 @@ class Publisher:
         from kombu import Exchange, Queue  # noqa: PLC0415
 
         # The nameless exchange leads to the queue of that name, and leaves no bindings in Redis.
-        return Queue(QUEUE, Exchange(""), routing_key=QUEUE)
+        arguments = queue_arguments(self._broker_url)
+        return Queue(QUEUE, Exchange(""), routing_key=QUEUE, queue_arguments=arguments)
 
     @cached_property
     def _connections(self) -> ConnectionPool:

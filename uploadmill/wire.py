@@ -14,6 +14,13 @@ PROCESS_TASK: Final = "uploadmill.process"
 #: The queue all workers read.
 QUEUE: Final = "uploads"
 
+#: How often RabbitMQ delivers one message again before it drops it. The ledger counts crashes;
+#: this only ends messages that come back for other reasons.
+DELIVERY_LIMIT: Final = 5
+
+#: How kombu's addresses of a Redis begin.
+_REDIS = ("redis", "rediss", "redis+socket", "unix", "socket")
+
 #: What every key of the ledger starts with.
 LEDGER_PREFIX: Final = "um:"
 
@@ -33,7 +40,18 @@ def task_name(step: str) -> str:
 
 def is_redis(broker_url: str) -> bool:
     """Whether the broker is Redis or Valkey."""
-    return urlsplit(broker_url).scheme in ("redis", "rediss", "unix", "socket")
+    return urlsplit(broker_url).scheme in _REDIS
+
+
+def queue_arguments(broker_url: str) -> dict[str, Any]:
+    """How the queue is declared, by whoever comes first.
+
+    RabbitMQ refuses everybody who declares a queue otherwise than it is, so these change only
+    together with the queue's name.
+    """
+    if is_redis(broker_url):
+        return {}
+    return {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
 
 
 def producer_options(broker_url: str) -> dict[str, Any]:
@@ -65,7 +83,9 @@ def worker_options(broker_url: str, visibility_timeout: float) -> dict[str, Any]
     worker once more, and the sweeper does that long before.
     """
     if not is_redis(broker_url):
-        return {"confirm_publish": True}
+        # Of its own accord a worker publishes only events. Waiting for their confirmation would
+        # stop its event loop while RabbitMQ is short of memory.
+        return {"read_timeout": 5.0, "write_timeout": 5.0}
     return {
         "visibility_timeout": visibility_timeout,
         # By default a lost message is looked for once in 100 s.

@@ -8,7 +8,7 @@ from kombu import Exchange, Queue
 
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings
-from uploadmill.wire import QUEUE, worker_options
+from uploadmill.wire import QUEUE, queue_arguments, worker_options
 
 #: Seconds that claiming, the ledger's calls and settling may take beside a job's steps.
 MARGIN = 30.0
@@ -47,6 +47,10 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             settings.broker_url, settings.worker.visibility_timeout
         ),
         "broker_connection_retry_on_startup": True,
+        # A worker outlives every outage of its broker; the default gives up after 100 attempts.
+        "broker_connection_max_retries": None,
+        # Seconds; a RabbitMQ that has vanished is noticed after two of them. Redis has none.
+        "broker_heartbeat": 20,
         # Messages wake workers; the ledger is the queue. JSON, so that no message runs code.
         "accept_content": ["json"],
         "task_serializer": "json",
@@ -61,10 +65,11 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_time_limit": hard_limit(settings),
         # A misspelt queue is an error, not a queue that nobody reads.
         "task_create_missing_queues": False,
-        "task_queues": [Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE)],
+        "task_queues": [_queue(settings.broker_url)],
         "task_default_queue": QUEUE,
         "task_default_exchange": QUEUE,
         "task_default_routing_key": QUEUE,
+        "worker_consumer": "uploadmill.worker.consumer:Consumer",
         # Children share two flags with the main process, made before the fork; macOS would spawn.
         "worker_pool_start_method": "fork",
         # What a task prints is not a log line.
@@ -74,3 +79,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "enable_utc": True,
     }
+
+
+def _queue(broker_url: str) -> Queue:
+    arguments = queue_arguments(broker_url)
+    return Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE, queue_arguments=arguments)

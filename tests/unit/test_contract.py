@@ -152,4 +152,4 @@ def test_broker_options_fit_the_broker():
     assert 1.0 == producer_options("redis://a")["socket_timeout"]
     assert producer_options("amqp://a")["confirm_publish"]
     assert 7.0 == worker_options("rediss://a", 7.0)["visibility_timeout"]
-    assert {"confirm_publish": True} == worker_options("amqp://a", 7.0)
+    assert "visibility_timeout" not in worker_options("amqp://a", 7.0)
