@@ -10,6 +10,7 @@ from celery.bootsteps import StartStopStep, Step
 
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.producer.publish import Publisher
+from uploadmill.worker.backlog import backlog_of
 from uploadmill.worker.shared import EVENTS
 from uploadmill.worker.sweeper import Sweeper
 from uploadmill.worker.wiring import UploadmillApp
@@ -36,6 +37,7 @@ class SweeperStep(StartStopStep):
         self.publisher = Publisher(settings.broker_url)
         self.sweeper = Sweeper(
             Ledger(settings.redis_url, settings.ledger, timeout=SWEEPER_TIMEOUT),
+            backlog_of(settings.broker_url),
             self.publisher.publish,
             settings.worker.sweep,
         )

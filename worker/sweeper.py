@@ -5,29 +5,41 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.errors import LedgerUnavailable
+from uploadmill.worker.backlog import Backlog, BacklogUnknown
 
 log = logging.getLogger("uploadmill.sweeper")
 
-#: Most jobs woken in one sweep.
+#: Most jobs woken in one sweep, and in one second by all sweepers of a ledger together.
 LIMIT = 200
+
+#: Seconds until a job is due again whose wake the broker did not take.
+RETRY = 2.0
 
 
 class Sweeper(threading.Thread):
-    """Once in a while publishes a wake for every job that is due.
+    """Once in a while publishes a wake for every job that is due and has none in the queue.
 
     Args:
         ledger: On connections of its own: this thread lives beside the pool's forks.
+        backlog: What waits in the queue.
         publish: Sends a wake; False when the broker did not take it. Never raises.
         interval: Seconds between two sweeps, with jitter.
     """
 
-    def __init__(self, ledger: Ledger, publish: Callable[[str], bool], interval: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        backlog: Backlog,
+        publish: Callable[[str], bool],
+        interval: float,
+    ) -> None:
         super().__init__(name="sweeper", daemon=True)
         self.ledger = ledger
+        self.backlog = backlog
         self.publish = publish
         self.interval = interval
         self._stopped = threading.Event()
@@ -40,20 +52,28 @@ class Sweeper(threading.Thread):
     def sweep(self) -> None:
         """Wake what is due now."""
         try:
-            due = self.ledger.due(LIMIT)
-        except LedgerUnavailable as error:
+            # In this order: a job accepted in between is not due, whatever the queue showed.
+            heads = self.backlog.heads()
+            due = self.ledger.due(LIMIT, heads=heads, rate=LIMIT)
+            sent = self._publish(due)
+            if sent < len(due):
+                self.ledger.unsent(due[sent:], RETRY)
+        except (LedgerUnavailable, BacklogUnknown) as error:
             log.warning("sweep_skipped", extra={"reason": str(error)})
             return
-        sent = 0
-        for job_id in due:
-            if self._stopped.is_set() or not self.publish(job_id):
-                break
-            sent += 1
         if due:
             log.info("swept", extra={"due": len(due), "sent": sent})
+
+    def _publish(self, due: Sequence[str]) -> int:
+        """Send a wake for each, up to the first that the broker does not take."""
+        for sent, job_id in enumerate(due):
+            if self._stopped.is_set() or not self.publish(job_id):
+                return sent
+        return len(due)
 
     def stop(self) -> None:
         """End the thread; returns when it has ended, or after two seconds."""
         self._stopped.set()
         self.join(timeout=2)
         self.ledger.close()
+        self.backlog.close()
