@@ -76,9 +76,10 @@ class Publisher:
     def _app(self) -> Celery:
         from celery import Celery  # noqa: PLC0415 - a quarter of a second of CPU
 
-        # Without a configuration of its own it would read the host's CELERY_CONFIG_MODULE, and
-        # without a named back end the host's CELERY_RESULT_BACKEND.
-        app = Celery("uploadmill.producer", set_as_current=False, backend="disabled://")
+        # Without a configuration of its own it would read the host's CELERY_CONFIG_MODULE; over
+        # its back end the host's CELERY_RESULT_BACKEND would win.
+        app = Celery("uploadmill.producer", set_as_current=False)
+        app.backend_cls = "disabled"
         app.config_from_object(
             {
                 "task_serializer": "json",

@@ -124,9 +124,11 @@ class Mill:
 class UploadmillApp(Celery):
     """Celery's application with the parts of this process: ``settings`` and ``mill``."""
 
+    #: Results are the ledger's. CELERY_RESULT_BACKEND wins over all that is configured but this.
+    backend_cls = "disabled"
+
     def __init__(self) -> None:
-        # Without a named back end it would read CELERY_RESULT_BACKEND; results are the ledger's.
-        super().__init__("uploadmill", set_as_current=False, backend="disabled://")
+        super().__init__("uploadmill", set_as_current=False)
         self._mills: dict[int, Mill] = {}
         self._events: dict[int, StepEvents] = {}
 
