@@ -66,7 +66,8 @@ def stats(ledger: Ledger) -> Stats:
     """
     reply = ledger.call("stats", (OPEN, STATS, SINCE, RUNNING, WAITING, HEAL), (STALE,))
     opened, running, waiting, due, oldest, heal, flat = reply
-    counters = {name: int(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    # Beside the counters there is what the sweepers of all workers remember together.
+    counters = dict(zip(flat[::2], flat[1::2], strict=True))
     return Stats(
         open=opened,
         accepted=max(0, opened - running - waiting),
@@ -75,20 +76,20 @@ def stats(ledger: Ledger) -> Stats:
         due=due,
         oldest_open=None if oldest < 0 else oldest / 1000,
         heal=heal,
-        taken=counters.get("accepted", 0),
+        taken=int(counters.get("accepted", 0)),
         ended=_below("ended:", counters),
         failed=_below("failed:", counters),
-        **{name: counters.get(name, 0) for name in _COUNTERS},
+        **{name: int(counters.get(name, 0)) for name in _COUNTERS},
     )
 
 
 _COUNTERS = ("swept", "lost", "crashed", "fenced", "vanished")
 
 
-def _below(prefix: str, counters: Mapping[str, int]) -> Mapping[str, int]:
+def _below(prefix: str, counters: Mapping[str, str]) -> Mapping[str, int]:
     """The counters whose names start with *prefix*, without it."""
     return {
-        name.removeprefix(prefix): value
+        name.removeprefix(prefix): int(value)
         for name, value in sorted(counters.items())
         if name.startswith(prefix)
     }
