@@ -1,7 +1,7 @@
 # Both main commands, `make demo` and `make test`, set up everything from nothing.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean setup
+.PHONY: help demo test check bench chaos lock clean setup
 export FILE
 
 help: ## show this list
@@ -27,6 +27,12 @@ check: setup ## lint, format, types, layers, licences, known vulnerabilities
 
 bench: setup ## measure, and print a table
 	@scripts/with-libmagic .venv/bin/python -m benchmarks
+
+chaos: ## break everything under load and count what is lost (SHORT=1: minutes; ONLY=, SEED=)
+	@deploy/install-debian.sh libmagic1 clamav-daemon rabbitmq-server
+	@scripts/setup .venv 3.11 3.12 3.13
+	@PYTHONPATH=tests scripts/with-libmagic .venv/bin/python -m chaos $(if $(SHORT),--short) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 lock: ## lock the requirements anew (UPGRADE=1: to the newest versions)
 	@scripts/lock

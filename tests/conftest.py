@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uploadmill.worker.embedded.clamd import EmbeddedClamd
     from uploadmill.worker.embedded.valkey import EmbeddedValkey
 
-RINGS = ("unit", "integration", "protocol", "acceptance", "packaging")
+RINGS = ("unit", "integration", "protocol", "acceptance", "packaging", "chaos")
 HERE = Path(__file__).parent
 
 # The fixtures import what they start: the unit ring is not to load the worker.

@@ -1,0 +1,140 @@
+"""``make chaos``: play the scenarios, print a table, and one JSON object as the last line."""
+
+# ruff: noqa: T201, S311 - a program that prints; seeds keep no secret
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chaos.scenario import run
+from chaos.scenarios import CONTROLS, SCENARIOS
+
+COLUMNS = "{:<18} {:>6} {:>7} {:>6} {:>8} {:>6} {:>8} {:>8}"
+HEADINGS = ("scenario", "jobs", "faults", "lost", "doubled", "wrong", "worst s", "took s")
+
+#: How many violations of a scenario are printed.
+SHOWN = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    if options.play:
+        return play(options)
+    names = options.only.split(",") if options.only else [*SCENARIOS, *CONTROLS]
+    seed = random.randrange(2**32) if options.seed is None else options.seed
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
+    print(f"seed {seed}, {'short' if options.short else 'long'} form, files in {folder}")
+    rows = campaign(names, folder, seed=seed, short=options.short, at_once=options.at_once)
+    print(table(rows))
+    print(json.dumps(summary(rows)))
+    return 0 if as_it_must_be(rows) else 1
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a few minutes, 2 s lease")
+    parser.add_argument("--only", help="names of scenarios, with commas")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--folder", type=Path, help="where logs and stores are left")
+    parser.add_argument("--at-once", type=int, default=2, help="scenarios side by side")
+    parser.add_argument("--play", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def play(options: argparse.Namespace) -> int:
+    """One scenario in this process; its row goes to the folder."""
+    scenario = {**SCENARIOS, **CONTROLS}[options.play]
+    row = run(scenario, options.folder, seed=options.seed, short=options.short)
+    (options.folder / "row.json").write_text(json.dumps(row.as_json()))
+    return 0
+
+
+def campaign(
+    names: Sequence[str], folder: Path, *, seed: int, short: bool, at_once: int
+) -> dict[str, dict[str, Any]]:
+    """Play each in a process of its own; what servers it started end with it."""
+    waiting, playing, rows = list(names), {}, {}
+    while waiting or playing:
+        while waiting and len(playing) < at_once:
+            name = waiting.pop(0)
+            playing[name] = _start(name, folder / name, seed=seed, short=short)
+        for name, process in list(playing.items()):
+            if process.poll() is not None:
+                del playing[name]
+                rows[name] = _row_of(folder / name, name, process.returncode)
+                tell(rows[name])
+        time.sleep(0.1)
+    return rows
+
+
+def _start(name: str, folder: Path, *, seed: int, short: bool) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", "chaos", "--play", name, "--seed", str(seed)]
+    command += ["--folder", str(folder), *(["--short"] if short else [])]
+    with (folder / "output.txt").open("wb") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+
+def _row_of(folder: Path, name: str, status: int) -> dict[str, Any]:
+    path = folder / "row.json"
+    if path.exists():
+        row: dict[str, Any] = json.loads(path.read_text())
+        return row
+    last = (folder / "output.txt").read_text().strip().splitlines()[-1:] or ["it said nothing"]
+    broke = f"the scenario itself broke with {status}: {last[0]}"
+    numbers = dict.fromkeys(("jobs", "lost", "doubled", "worst_delay", "seconds"), 0)
+    return {"name": name, **numbers, "wrong": 1, "faults": {}, "violations": [broke]}
+
+
+def tell(row: dict[str, Any]) -> None:
+    """What is known of a scenario that has just ended."""
+    faults = ", ".join(f"{kind} {count}" for kind, count in sorted(row["faults"].items()))
+    print(f"{row['name']}: {row['jobs']} jobs in {row['seconds']} s; {faults or 'no faults'}")
+    for violation in row["violations"][:SHOWN]:
+        print(f"    {violation}")
+    sys.stdout.flush()
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    lines = [COLUMNS.format(*HEADINGS)]
+    for name, row in rows.items():
+        numbers = (row["lost"], row["doubled"], row["wrong"], row["worst_delay"], row["seconds"])
+        lines.append(COLUMNS.format(name, row["jobs"], sum(row["faults"].values()), *numbers))
+    return "\n".join(lines)
+
+
+def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The numbers, for machines."""
+    scenarios = {
+        name: {
+            "jobs": row["jobs"],
+            "faults": sum(row["faults"].values()),
+            **{kind: row[kind] for kind in ("lost", "doubled", "wrong")},
+        }
+        for name, row in rows.items()
+        if name in SCENARIOS
+    }
+    found = {"sweeper_off": "lost", "outcome_off": "doubled"}
+    controls = {name: {kind: rows[name][kind]} for name, kind in found.items() if name in rows}
+    return {"scenarios": scenarios, "controls": controls}
+
+
+def as_it_must_be(rows: dict[str, dict[str, Any]]) -> bool:
+    """Nothing lost, doubled or wrong, and the controls found what they were to find."""
+    told = summary(rows)
+    right = all(
+        row["lost"] == row["doubled"] == row["wrong"] == 0 for row in told["scenarios"].values()
+    )
+    return right and all(all(found.values()) for found in told["controls"].values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

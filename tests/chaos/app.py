@@ -1,0 +1,44 @@
+"""The worker's application for chaos: the product's own, with faults put into it from outside.
+
+The variable ``CHAOS`` holds a JSON object; each key switches one kind of fault on:
+
+* ``armed``      a folder of faults for single jobs at named points: :mod:`chaos.points`
+* ``publishing`` how messages are lost, doubled and delayed: :mod:`chaos.publishing`
+* ``clock``      seconds by which it is wrong: :mod:`chaos.clock`
+* ``ballast``    a file that stands for a full disk: :mod:`chaos.disk`
+* ``poison``     files that kill or hang whoever decodes them: :mod:`chaos.poison`
+* ``without``    rules of the protocol that are switched off, for negative controls
+* ``calm``       none of the others: the faults have stopped
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from chaos import clock, controls, disk, points, poison, publishing
+from uploadmill.worker.celery_app import app
+
+__all__ = ["app"]
+
+
+def put_in(faults: dict[str, Any]) -> None:
+    """Change the product's functions in this process and all its children."""
+    for rule in faults.get("without", ()):
+        controls.switch_off(rule)
+    if faults.get("poison"):
+        poison.put_in()
+    if faults.get("calm"):
+        return
+    if "armed" in faults:
+        points.put_in(faults["armed"])
+    if "clock" in faults:
+        clock.put_in(faults["clock"])
+    if "ballast" in faults:
+        disk.put_in(faults["ballast"])
+    if "publishing" in faults:
+        publishing.put_in(**faults["publishing"])
+
+
+put_in(json.loads(os.environ.get("CHAOS", "{}")))

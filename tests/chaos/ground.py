@@ -1,0 +1,369 @@
+"""The ground of one scenario: servers, workers that are killed and replaced, a producer, jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from chaos.book import Book, Entry
+from chaos.corpus import PIPELINES, Corpus, Upload
+from chaos.invariants import Checker, Places
+from chaos.watcher import Watcher, files_below
+from uploadmill import Uploads
+from uploadmill.backends.ledger.ledger import OPEN
+from uploadmill.errors import EnqueueError, TransientError
+from uploadmill.wire import ENVELOPES, QUEUE, is_redis
+from uploadmill.worker.embedded.environment import Environment, Worker, embedded_environment
+from uploadmill.worker.embedded.valkey import EmbeddedValkey, start_valkey
+
+TESTS = Path(__file__).parents[1]
+APP = "chaos.app"
+
+#: For the short form, in which a killed worker's job goes on within seconds.
+SHORT = {
+    "UPLOADMILL_LEDGER__LEASE": "2",
+    "UPLOADMILL_LEDGER__PUBLISH_GRACE": "1",
+    "UPLOADMILL_LEDGER__RETRY_DELAY": "0.5",
+    "UPLOADMILL_LEDGER__RETRY_DELAY_MAX": "3",
+    "UPLOADMILL_WORKER__SWEEP": "0.5",
+}
+
+#: Seconds a producer asks again for, before it is a fault of the harness.
+PRODUCER_PATIENCE = 120.0
+
+
+@dataclass
+class Member:
+    """A worker of the crew, and what its successor is started with."""
+
+    worker: Worker
+    environ: Mapping[str, str]
+    concurrency: int
+    replaced: bool = True
+
+
+@dataclass
+class Ground:
+    """What a scenario works with.
+
+    Attributes:
+        short: Whether it must be over within seconds.
+        faults: How the workers' application misbehaves; see :mod:`chaos.app`.
+        drain_limit: Seconds in which all jobs must have ended once the faults have stopped.
+    """
+
+    environment: Environment
+    uploads: Uploads
+    book: Book
+    corpus: Corpus
+    watcher: Watcher
+    short: bool
+    faults: dict[str, Any]
+    jobs: int
+    drain_limit: float
+    valkey: EmbeddedValkey
+    crew: list[Member] = field(default_factory=list)
+    lost_nodes: list[Path] = field(default_factory=list)
+    stopping: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.environment.folder
+
+    @property
+    def random(self) -> random.Random:
+        return self.corpus.random
+
+    @property
+    def lease(self) -> float:
+        return self.environment.settings.ledger.lease
+
+    # -- jobs -------------------------------------------------------------------------------
+
+    def submit(self, upload: Upload, before: Callable[[Entry], None] | None = None) -> Entry:
+        """Enqueue as a web app does: an unclear answer is asked again with the same key."""
+        key = f"upload-{len(self.book.entries)}-{self.random.getrandbits(32):x}"
+        end = time.monotonic() + PRODUCER_PATIENCE
+        while True:
+            try:
+                staged = self.uploads.stage(
+                    upload.content, pipeline=upload.pipeline, idempotency_key=key
+                )
+                entry = self.book.entries.setdefault(
+                    staged.id, Entry(staged.id, upload, staged.key)
+                )
+                if before is not None:
+                    before(entry)
+                    before = None
+                self.uploads.accept(staged)
+            except (EnqueueError, TransientError) as error:
+                self.book.note(f"enqueue {key}: {type(error).__name__}")
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.3)
+            else:
+                entry.accepted = entry.accepted or time.monotonic()
+                return entry
+
+    def submit_all(self, uploads: Sequence[Upload], pause: float = 0.0) -> None:
+        for upload in uploads:
+            self.submit(upload)
+            time.sleep(pause)
+
+    @contextmanager
+    def submitting(self, uploads: Sequence[Upload], pause: float = 0.0) -> Iterator[Submission]:
+        """Enqueue in a thread while the block runs; returns when all are accepted."""
+        submission = Submission(self, uploads, pause)
+        submission.start()
+        try:
+            yield submission
+        finally:
+            submission.join()
+        if submission.error is not None:
+            raise submission.error
+
+    # -- workers ----------------------------------------------------------------------------
+
+    def hire(
+        self,
+        count: int = 1,
+        *,
+        concurrency: int = 2,
+        faults: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        ready: bool = True,
+    ) -> list[Member]:
+        """Start workers with the scenario's faults, and *faults* of their own."""
+        own = {
+            "PYTHONPATH": str(TESTS),
+            "CHAOS": json.dumps({**self.faults, **(faults or {})}),
+            **(environ or {}),
+        }
+        hired = [Member(self._start(own, concurrency), own, concurrency) for _ in range(count)]
+        self.crew += hired
+        if ready:
+            for member in hired:
+                member.worker.wait_ready()
+        return hired
+
+    def hire_few(self, **options: Any) -> None:
+        """Enough workers for a scenario that does not kill any."""
+        self.hire(1 if self.short else 2, concurrency=3, **options)
+
+    def tend(self) -> None:
+        """Replace the workers that have ended, as a supervisor would."""
+        for member in self.crew:
+            if member.replaced and not member.worker.running:
+                member.worker = self._start(member.environ, member.concurrency)
+
+    def _start(self, environ: Mapping[str, str], concurrency: int) -> Worker:
+        return self.environment.start_worker(environ, concurrency=concurrency, ready=False, app=APP)
+
+    def kill_group(self, member: Member) -> None:
+        """A worker's machine loses power: main process and children at once."""
+        self.book.fault("kill_group", str(member.worker.pid))
+        with suppress(ProcessLookupError):
+            os.killpg(member.worker.pid, signal.SIGKILL)
+
+    def kill_main(self, member: Member) -> None:
+        """The main process alone: its children find out when they have finished a job."""
+        self.book.fault("kill_main", str(member.worker.pid))
+        with suppress(ProcessLookupError):
+            os.kill(member.worker.pid, signal.SIGKILL)
+
+    def kill_child(self, member: Member) -> None:
+        if children := children_of(member.worker.pid):
+            child = self.random.choice(children)
+            self.book.fault("kill_child", str(child))
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    def stop_warm(self, members: Sequence[Member]) -> None:
+        for member in members:
+            member.worker.tell(signal.SIGTERM)
+        for member in members:
+            member.worker.wait()
+
+    # -- Redis ------------------------------------------------------------------------------
+
+    def kill_redis(self) -> None:
+        self.book.fault("kill_redis")
+        os.kill(self.valkey.pid, signal.SIGKILL)
+        self.valkey.server.stop()
+
+    def start_redis(self) -> None:
+        """On the same port, with what its append-only file has."""
+        port = int(self.valkey.url.rsplit(":", 1)[1].split("/")[0])
+        self.valkey = start_valkey(self.folder / "valkey", port, persistent=True)
+
+    @contextmanager
+    def redis(self) -> Iterator[redis.Redis]:
+        with redis.Redis.from_url(
+            self.valkey.url, decode_responses=True, socket_timeout=2
+        ) as client:
+            yield client
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def pause(self, seconds: float) -> None:
+        """Let things happen, and replace who dies meanwhile."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.tend()
+            time.sleep(0.05)
+
+    def calm(self) -> None:
+        """The faults have stopped: every worker is replaced by a healthy one, warmly."""
+        for helper in self.stopping:
+            helper.wait()
+        members = [member for member in self.crew if member.replaced]
+        self.stop_warm(members)
+        self.crew.clear()
+        for member in members[: 1 if self.short else 2]:
+            self.hire(faults={"calm": True}, environ=_place(member.environ), ready=False)
+        self.book.note("calm")
+
+    def drain(self) -> bool:
+        """Whether all jobs ended in time, and everything of theirs was cleared away."""
+        end = time.monotonic() + self.drain_limit
+        while time.monotonic() < end:
+            self.tend()
+            if self._drained():
+                return True
+            time.sleep(0.1)
+        self.book.note("not drained in time")
+        return False
+
+    def _drained(self) -> bool:
+        staging = self.folder / "staging"
+        if any(files_below(staging / ENVELOPES)):
+            return False
+        with suppress(redis.RedisError), self.redis() as client:
+            if client.zcard(OPEN) or not all(e.ended for e in self.book.accepted):
+                return False
+            # The visibility timeout passes: messages of killed workers come back, to be dropped.
+            for message in client.zrange("unacked_index", 0, -1):
+                client.zadd("unacked_index", {message: 0}, xx=True)
+            return client.llen(QUEUE) + client.hlen("unacked") == 0
+        return False
+
+    def check(self) -> None:
+        """Compare everything with what must be."""
+        self.stop_warm(self.crew)
+        self.watcher.stop()
+        workspaces = {self.environment.settings.worker.workspace} | {
+            Path(member.environ["UPLOADMILL_WORKER__WORKSPACE"])
+            for member in self.crew
+            if "UPLOADMILL_WORKER__WORKSPACE" in member.environ
+        }
+        left = tuple(workspaces - set(self.lost_nodes))
+        places = Places(
+            folder=self.folder,
+            redis_url=self.valkey.url,
+            workspaces=left,
+            state_of=lambda job_id: self.uploads.status(job_id).state,
+            broker_is_redis=is_redis(self.environment.settings.broker_url),
+        )
+        Checker(places, self.book).check()
+
+
+class Submission(threading.Thread):
+    """A producer at work."""
+
+    def __init__(self, ground: Ground, uploads: Sequence[Upload], pause: float) -> None:
+        super().__init__(name="producer", daemon=True)
+        self.ground = ground
+        self.uploads = uploads
+        self.wait = pause
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.ground.submit_all(self.uploads, self.wait)
+        except Exception as error:  # noqa: BLE001 - raised again where the block ends
+            self.error = error
+
+
+def _place(environ: Mapping[str, str]) -> dict[str, str]:
+    """Of a worker's variables those that say where it works, none that say how it fails."""
+    return {name: value for name, value in environ.items() if name.startswith("UPLOADMILL_")}
+
+
+def children_of(pid: int) -> list[int]:
+    """The pool's processes of a worker, without the helpers, which run other programs."""
+    with suppress(OSError):
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in found if _is_pool_process(int(child))]
+    return []
+
+
+def _is_pool_process(pid: int) -> bool:
+    with suppress(OSError):
+        return b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return False
+
+
+@contextmanager
+def ground(
+    folder: Path,
+    *,
+    seed: int,
+    short: bool,
+    jobs: int,
+    drain_limit: float,
+    faults: Mapping[str, Any],
+    settings: Mapping[str, str],
+    pipelines: Mapping[str, Any],
+) -> Iterator[Ground]:
+    """Servers and a producer while the block lasts; everything it started is gone afterwards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    overrides = {**(SHORT if short else {}), **settings}
+    with ExitStack() as stack:
+        environment = stack.enter_context(
+            embedded_environment(
+                folder / "mill",
+                scan=True,
+                overrides=overrides,
+                system_signatures=False,
+                pipelines={**PIPELINES, **pipelines},
+            )
+        )
+        uploads = Uploads(environment.settings)
+        stack.callback(uploads.close)
+        book = Book(folder / "faults.txt")
+        url = environment.settings.redis_url
+        made = Ground(
+            environment=environment,
+            uploads=uploads,
+            book=book,
+            corpus=Corpus(seed),
+            watcher=Watcher(environment.folder, url, book),
+            short=short,
+            faults=dict(faults),
+            jobs=jobs,
+            drain_limit=drain_limit,
+            valkey=EmbeddedValkey(url, environment.servers[0]),
+        )
+        stack.callback(_kill_all, made)
+        made.watcher.start()
+        yield made
+
+
+def _kill_all(made: Ground) -> None:
+    """Nobody may stay, not even one that stands still."""
+    for worker in made.environment.workers:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker.pid, signal.SIGKILL)
+    made.valkey.server.stop()

@@ -1,0 +1,39 @@
+"""Every scenario by its name, and the controls, which must find something."""
+
+from __future__ import annotations
+
+from chaos.scenario import Scenario
+from chaos.scenarios import (
+    controls,
+    killing,
+    messages,
+    nodes,
+    outages,
+    poisoned,
+    redis_faults,
+    swapped,
+)
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        killing.KILLS,
+        killing.POINTS,
+        redis_faults.REDIS,
+        redis_faults.EMPTIED,
+        messages.DOUBLED,
+        messages.DROPPED,
+        outages.STORES,
+        outages.SCANNER,
+        swapped.SWAPPED,
+        nodes.ROLLING,
+        nodes.CLOCK,
+        poisoned.POISON,
+        nodes.DISK_FULL,
+        nodes.NODE_LOST,
+    )
+}
+
+CONTROLS: dict[str, Scenario] = {
+    scenario.name: scenario for scenario in (controls.SWEEPER_OFF, controls.OUTCOME_OFF)
+}

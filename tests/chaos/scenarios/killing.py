@@ -1,0 +1,157 @@
+"""Workers and children are killed, at any moment and at every named point."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from chaos.book import Entry
+from chaos.corpus import Upload
+from chaos.ground import TESTS, Ground
+from chaos.points import (
+    ACTIONS,
+    PRODUCER_POINTS,
+    RECONCILE_POINTS,
+    REPLY_POINTS,
+    WORKER_POINTS,
+    Armed,
+)
+from chaos.scenario import Scenario
+
+#: Of a hundred kills so many hit a whole worker with its children, so many its main process.
+GROUPS_OF_100 = 60
+MAINS_OF_100 = 20
+
+#: At so many points, others with each seed, the short form kills the whole worker.
+SHORT_GROUPS = 4
+
+
+def kill_at_random(ground: Ground) -> None:
+    """Three workers under load; every few jobs, one of them or one child dies."""
+    kills = ground.jobs // 10
+    uploads = list(ground.corpus.mixed(ground.jobs))
+    crew = ground.hire(3)
+    with ground.submitting(uploads, pause=0.01):
+        for _ in range(kills):
+            ground.pause(ground.random.uniform(0.2, 1.0 if ground.short else 4.0))
+            member = ground.random.choice(crew)
+            drawn = ground.random.randrange(100)
+            if drawn < GROUPS_OF_100:
+                ground.kill_group(member)
+            elif drawn < GROUPS_OF_100 + MAINS_OF_100:
+                ground.kill_main(member)
+            else:
+                ground.kill_child(member)
+
+
+KILLS = Scenario("kills", kill_at_random, jobs=(2000, 80))
+
+
+def strike_at_points(ground: Ground) -> None:
+    """Every point of a worker with every action, each at a job of its own."""
+    stop_for = 2 * ground.lease + 0.5
+    armed = Armed(ground.folder / "armed", stop_for)
+    ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": stop_for}
+    # One job each: a killed worker takes no other job's chances with it.
+    ground.hire(6 if ground.short else 10, concurrency=1)
+    for _ in range(1 if ground.short else ground.jobs // 60):
+        for point, action in _chosen(ground):
+            fault = f"{point} {action}"
+            ground.submit(_upload_for(ground, point), lambda e, f=fault: armed.arm(e.id, f))
+            ground.book.fault(action, point)
+            ground.tend()
+        _strike_producers(ground, armed)
+    _wait_until_struck(ground, armed)
+    _strike_reconcile(ground, armed)
+    ground.pause(stop_for + 1)
+
+
+def worker_faults() -> Iterator[tuple[str, str]]:
+    yield from itertools.product(WORKER_POINTS, ACTIONS)
+    yield from ((point, "lose_reply") for point in REPLY_POINTS)
+
+
+def _chosen(ground: Ground) -> list[tuple[str, str]]:
+    """All of them; the short form kills few whole workers: each has to start again."""
+    every = list(worker_faults())
+    if not ground.short:
+        return every
+    groups = [fault for fault in every if fault[1] == "kill_group"]
+    left_out = ground.random.sample(groups, len(groups) - SHORT_GROUPS)
+    return [fault for fault in every if fault not in left_out]
+
+
+def _upload_for(ground: Ground, point: str) -> Upload:
+    return ground.corpus.infected() if point.startswith("quarantine") else ground.corpus.good()
+
+
+def _strike_producers(ground: Ground, armed: Armed) -> None:
+    """A producer dies after each of its actions; then another asks with the same key, or none."""
+    dying = []
+    for number, point in enumerate(PRODUCER_POINTS):
+        key = f"producer-{number}-{ground.random.getrandbits(32):x}"
+        entry = _known_before(ground, ground.corpus.text(), key)
+        armed.arm(entry.id, f"{point} kill_child")
+        ground.book.fault("kill_producer", point)
+        dying.append((number, key, entry, _produce(ground, armed, entry, key)))
+    for number, key, entry, process in dying:
+        process.wait(timeout=120)
+        upload = entry.upload
+        if number % 2:  # the others rest on reconcile alone
+            ground.uploads.enqueue(upload.content, pipeline=upload.pipeline, idempotency_key=key)
+            entry.accepted = time.monotonic()
+
+
+def _known_before(ground: Ground, upload: Upload, key: str) -> Entry:
+    """The id that a request will get, found out by staging it and leaving no trace."""
+    staged = ground.uploads.stage(upload.content, pipeline=upload.pipeline, idempotency_key=key)
+    ground.uploads._clients.stores.staging.delete(staged.key)
+    entry = Entry(staged.id, upload)
+    ground.book.entries[staged.id] = entry
+    return entry
+
+
+def _produce(ground: Ground, armed: Armed, entry: Entry, key: str) -> subprocess.Popen[bytes]:
+    path = ground.folder / f"produced-{entry.id}"
+    path.write_bytes(entry.upload.content)
+    command = [sys.executable, "-m", "chaos.dying_producer"]
+    command += [str(path), entry.upload.pipeline, key]
+    return subprocess.Popen(command, env=_dying(ground, armed))
+
+
+def _strike_reconcile(ground: Ground, armed: Armed) -> None:
+    """Redis forgets jobs, and whoever brings them back dies in doing so."""
+    for member in ground.crew:
+        member.replaced = False
+    ground.stop_warm(ground.crew)
+    for point in RECONCILE_POINTS:
+        ground.submit(ground.corpus.text(), lambda e, p=point: armed.arm(e.id, f"{p} kill_child"))
+        ground.book.fault("kill_reconcile", point)
+    with ground.redis() as client:
+        client.flushall()
+    command = [sys.executable, "-m", "chaos.dying_recover"]
+    for _ in RECONCILE_POINTS:
+        subprocess.run(command, env=_dying(ground, armed), check=False, timeout=60)
+    for member in ground.crew:
+        member.replaced = True
+
+
+def _dying(ground: Ground, armed: Armed) -> dict[str, str]:
+    options = {"CHAOS_ARMED": str(armed.folder), "PYTHONPATH": str(TESTS)}
+    return {**os.environ, **ground.environment.environ, **options}
+
+
+def _wait_until_struck(ground: Ground, armed: Armed) -> None:
+    for _ in range(600 if ground.short else 3000):
+        if not armed.left:
+            return
+        ground.pause(0.1)
+    for job_id, fault in armed.left.items():
+        ground.book.first(ground.book.wrong, fault, f"never reached by {job_id}")
+
+
+POINTS = Scenario("fault_points", strike_at_points, jobs=(120, 60))

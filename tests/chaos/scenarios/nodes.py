@@ -1,0 +1,107 @@
+"""What happens to whole nodes: upgrades, wrong clocks, full disks, loss for good."""
+
+from __future__ import annotations
+
+import json
+
+from chaos import clock, disk
+from chaos.corpus import PIPELINES, Upload
+from chaos.ground import Ground, Member
+from chaos.scenario import Scenario
+
+WORKSPACE = "UPLOADMILL_WORKER__WORKSPACE"
+
+#: The next version's pipelines: one has a step more, one is new.
+NEXT = {
+    **PIPELINES,
+    "note": {"steps": [*PIPELINES["note"]["steps"], "extract_metadata"]},
+    "fresh": PIPELINES["note"],
+}
+
+
+def roll(ground: Ground) -> None:
+    """Workers are told to stop, one after another, and come back as another version."""
+    old = {"UPLOADMILL_PIPELINES": json.dumps(PIPELINES)}
+    new = {"UPLOADMILL_PIPELINES": json.dumps(NEXT)}
+    crew = [*ground.hire(2, environ=old), *ground.hire(1, environ=new)]
+    uploads = [_for_both(upload) for upload in ground.corpus.mixed(ground.jobs)]
+    with ground.submitting(uploads, pause=0.05):
+        for number in range(6 if ground.short else 40):
+            member = crew[number % len(crew)]
+            ground.book.fault("warm_restart", str(member.worker.pid))
+            member.environ = {**member.environ, **(new if number % 2 == 0 else old)}
+            ground.stop_warm([member])
+            ground.tend()
+            member.worker.wait_ready()
+    for member in crew:
+        member.environ = {**member.environ, **new}
+
+
+def _for_both(upload: Upload) -> Upload:
+    """One text in four asks for a pipeline that only the next version knows."""
+    if upload.pipeline == "note" and upload.content[0] % 4 == 0:
+        return Upload(upload.content, "fresh", upload.expected)
+    return upload
+
+
+ROLLING = Scenario("rolling_restarts", roll, jobs=(800, 100), pipelines=NEXT)
+
+
+def shift_clock(ground: Ground) -> None:
+    """One worker's clock is an hour ahead, one's an hour behind."""
+    for seconds in (3600, -3600):
+        environ, faults = clock.shifted(seconds)
+        ground.hire(1, environ=environ, faults=faults)
+        ground.book.fault("clock", str(seconds))
+    with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=0.02):
+        for _ in range(2 if ground.short else 20):
+            ground.pause(1.5)
+            ground.kill_group(ground.random.choice(ground.crew))
+
+
+CLOCK = Scenario("clock_off", shift_clock, jobs=(600, 80))
+
+
+def fill_disk(ground: Ground) -> None:
+    """The workspace's disk is full, again and again."""
+    folder = ground.folder / "small"
+    with disk.small_disk(folder) as mounted:
+        faults = {} if mounted else {"ballast": str(folder / "ballast")}
+        ground.hire(2, environ={WORKSPACE: str(folder)}, faults=faults)
+        with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=0.03):
+            for _ in range(3 if ground.short else 20):
+                ground.pause(0.7)
+                ground.book.fault("disk_full" if mounted else "disk_full_simulated")
+                disk.fill(folder) if mounted else (folder / "ballast").touch()
+                ground.pause(1.5)
+                disk.free(folder)
+        # The disk goes with this block: the jobs on it start over elsewhere.
+        ground.stop_warm(ground.crew)
+        for member in ground.crew:
+            member.environ = {}
+
+
+DISK_FULL = Scenario("disk_full", fill_disk, jobs=(600, 80))
+
+
+def lose_node(ground: Ground) -> None:
+    """Two nodes share the load; one of them is gone for good, with its workspaces."""
+    a, b = (ground.folder / f"node-{name}" for name in "ab")
+    ground.hire(1, environ={WORKSPACE: str(a)})
+    doomed = ground.hire(2, environ={WORKSPACE: str(b)})
+    with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=0.01):
+        ground.pause(1.5)
+        _lose(ground, doomed)
+        b.rename(b.with_name("gone"))
+        ground.lost_nodes.append(b)
+        ground.pause(1)
+
+
+def _lose(ground: Ground, doomed: list[Member]) -> None:
+    for member in doomed:
+        member.replaced = False
+        ground.kill_group(member)
+        member.worker.wait()
+
+
+NODE_LOST = Scenario("node_lost", lose_node, jobs=(600, 120))

