@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Task
 
+from uploadmill.errors import InvalidSettings
 from uploadmill.wire import PROCESS_TASK
 from uploadmill.worker import bootsteps, logs, shutdown
 from uploadmill.worker.configuration import celery_settings
 from uploadmill.worker.wiring import UploadmillApp
 
 app = UploadmillApp()
-app.add_defaults(lambda: celery_settings(app.settings))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """End Celery's command with the message about the settings, as our own commands end."""
+    try:
+        yield
+    except InvalidSettings as error:
+        sys.exit(f"Error: {error}")
+
+
+@app.add_defaults
+def configuration() -> dict[str, Any]:
+    """Celery's configuration, asked for when it is first needed."""
+    with explained():
+        return celery_settings(app.settings)
 
 
 # A name and not the class: importing it takes half of Celery's worker along.
@@ -34,8 +53,9 @@ def register_steps(sender: UploadmillApp, **_: Any) -> None:
     # The registry imports every decoder, which a producer's command line does not have.
     from uploadmill.tasks.registry import step_tasks  # noqa: PLC0415
 
-    for task in step_tasks():
-        sender.register_task(task)
+    with explained():
+        for task in step_tasks():
+            sender.register_task(task)
 
 
 bootsteps.install(app)
