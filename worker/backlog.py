@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import redis
+from amqp.exceptions import NotFound
 from kombu import Connection, Queue
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -82,6 +83,8 @@ class AmqpBacklog:
             ):
                 declared: Any = Queue(QUEUE)(channel).queue_declare(passive=True)
                 waiting = declared.message_count
+        except NotFound:  # whoever publishes declares it
+            return []
         except Exception as error:  # transports have errors of their own
             raise BacklogUnknown(type(error).__name__) from error
         return None if waiting else []

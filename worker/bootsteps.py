@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 from celery.bootsteps import StartStopStep, Step
@@ -11,12 +9,13 @@ from celery.bootsteps import StartStopStep, Step
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.producer.publish import Publisher
 from uploadmill.worker.backlog import backlog_of
+from uploadmill.worker.reconciling import Reconciling
 from uploadmill.worker.shared import EVENTS
 from uploadmill.worker.sweeper import Sweeper
 from uploadmill.worker.wiring import UploadmillApp
 
 #: Seconds that the main process' threads wait for one answer of Redis.
-SWEEPER_TIMEOUT = 1.0
+THREAD_TIMEOUT = 1.0
 
 
 class EventsFlag(Step):
@@ -36,7 +35,7 @@ class SweeperStep(StartStopStep):
         settings = worker.app.settings
         self.publisher = Publisher(settings.broker_url)
         self.sweeper = Sweeper(
-            Ledger(settings.redis_url, settings.ledger, timeout=SWEEPER_TIMEOUT),
+            Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT),
             backlog_of(settings.broker_url),
             self.publisher.publish,
             settings.worker.sweep,
@@ -63,7 +62,7 @@ class CrashStep(StartStopStep):
         from uploadmill.worker.crashes import CrashReporter  # noqa: PLC0415
 
         settings = worker.app.settings
-        ledger = Ledger(settings.redis_url, settings.ledger, timeout=SWEEPER_TIMEOUT)
+        ledger = Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)
         CrashReporter(ledger, worker.app.crashes).start()
 
 
@@ -88,24 +87,20 @@ class LivenessStep(StartStopStep):
 
 
 class ReconcileStep(StartStopStep):
-    """Runs ``uploadmill recover`` once at start, in a process of its own.
-
-    Storage clients and a long walk through the envelopes have no place in the main process.
-    """
+    """Reconciles at start, and while the worker takes jobs whenever that is due."""
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:
-        """Start it and look no further: it logs what it did."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "uploadmill.worker.cli", "recover"], stdin=subprocess.DEVNULL
-        )
+        """Start the first one at once."""
+        settings = worker.app.settings
+        ledger = Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)
+        self.reconciling = Reconciling(ledger)
+        self.reconciling.start()
 
     def stop(self, worker: Any) -> None:
-        """End it with the worker; the next start begins again."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait()
+        """End the one that may be running; the next start begins again."""
+        self.reconciling.stop()
 
     def terminate(self, worker: Any) -> None:
         """The same on a cold shutdown."""

@@ -91,7 +91,7 @@ def test_recover_brings_back_what_the_ledger_forgot(job, redis_url):
 
     # Then the job is open again, and the log says so
     assert 0 == result.exit_code, result.output
-    assert "reconciled seen=1 reopened=1 concluded=0" in result.stderr
+    assert "seen=1 reopened=1 concluded=0" in result.stderr
     with redis.Redis.from_url(redis_url) as client:
         assert client.exists(f"um:job:{job}")
 

@@ -1,0 +1,157 @@
+"""When a worker reconciles by itself: at start, now and then, and when Redis may have forgotten."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import redis
+from services.waiting import eventually
+
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.settings import LedgerSettings
+from uploadmill.worker import reconciling
+from uploadmill.worker.embedded.processes import free_port
+from uploadmill.worker.embedded.valkey import embedded_valkey
+from uploadmill.worker.reconciling import LOCK, RECONCILED, Reconciling, Turns
+
+
+@pytest.fixture
+def client(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class Started:
+    """Processes that end at once, and why they were started."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        self.within: list[float] = []
+        self.seconds = seconds
+
+    def __call__(self, within: float) -> subprocess.Popen[bytes]:
+        self.within.append(within)
+        return subprocess.Popen(
+            [sys.executable, "-S", "-c", f"import time; time.sleep({self.seconds})"]
+        )
+
+
+def reconciled(client) -> None:
+    with Turns(client).take(0) as ours:
+        assert ours
+
+
+@contextmanager
+def watching(url: str, started: Started, **constants: float):
+    thread = Reconciling(Ledger(url, LedgerSettings(**constants), timeout=0.5), started)
+    try:
+        thread._process.wait()
+        yield thread
+    finally:
+        if thread.is_alive():
+            thread.stop()
+        else:
+            thread._process.wait()
+            thread._ledger.close()
+
+
+def test_one_that_was_done_is_not_due_until_its_time_is_over(client):
+    turns = Turns(client)
+    assert turns.due(600)
+    reconciled(client)
+    assert not turns.due(600)
+    time.sleep(0.05)
+    assert turns.due(0.05)
+
+
+def test_a_redis_that_came_back_empty_is_reconciled(client):
+    reconciled(client)
+    client.flushall()
+    assert Turns(client).due(600)
+
+
+def test_one_that_failed_is_due_again(client):
+    with pytest.raises(LookupError), Turns(client).take(600):
+        raise LookupError
+    assert Turns(client).due(600)
+    assert not Turns(client).taken
+
+
+def test_one_process_at_a_time(client):
+    done: list[bool] = []
+
+    def take() -> None:
+        with Turns(client).take(600) as ours:
+            done.append(ours)
+            time.sleep(0.3 if ours else 0)
+
+    threads = [threading.Thread(target=take) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [False] * 5 + [True] == sorted(done)
+
+
+def test_a_lock_is_kept_as_long_as_it_takes_and_one_of_the_dead_runs_out(client, monkeypatch):
+    monkeypatch.setattr(reconciling, "LOCK_TTL", 0.6)
+    with Turns(client).take(600) as ours:
+        assert ours
+        time.sleep(1.2)
+        assert Turns(client).taken
+    client.delete(RECONCILED)
+    client.set(LOCK, "of a dead process", px=300)
+    with Turns(client).take(600) as ours:
+        assert not ours
+    assert eventually(lambda: not Turns(client).taken)
+
+
+def test_it_starts_one_at_start_and_no_other_before_it_is_due(redis_url, client):
+    started = Started()
+    with watching(redis_url, started) as thread:
+        reconciled(client)
+        thread.look()
+        assert [5.0] == started.within
+        client.flushall()
+        thread.look()
+        assert [5.0, 600.0] == started.within
+
+
+def test_it_starts_none_while_somebody_is_at_it(redis_url, client):
+    started = Started()
+    with watching(redis_url, started) as thread, Turns(client).take(600) as ours:
+        assert ours
+        thread.look()
+        assert 1 == len(started.within)
+
+
+def test_it_starts_none_beside_its_own(redis_url):
+    started = Started(seconds=0.5)
+    with watching(redis_url, started) as thread:
+        thread.look()
+        thread.look()
+        assert 2 == len(started.within)
+
+
+def test_the_thread_looks_by_itself(redis_url):
+    started = Started()
+    with watching(redis_url, started, reconcile=0.3) as thread:
+        thread.start()
+        assert eventually(lambda: len(started.within) >= 3)
+
+
+def test_a_redis_that_was_restarted_is_reconciled_and_one_that_is_out_waited_for(tmp_path):
+    started, port = Started(), free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with embedded_valkey(tmp_path, port, persistent=True), redis.Redis.from_url(url) as client:
+        reconciled(client)
+    with watching(url, started) as thread:
+        thread.look()
+        assert 1 == len(started.within)
+        with embedded_valkey(tmp_path, port, persistent=True):
+            thread.look()
+            assert 2 == len(started.within)
