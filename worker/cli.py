@@ -7,10 +7,13 @@ from typing import Any
 
 import click
 
-from uploadmill.errors import UploadmillError
+from uploadmill.errors import TransientError, UploadmillError
 
 #: The commands in the order of the help, each in ``commands/<name>.py``, imported when it is used.
 COMMANDS = ("submit", "status", "cancel", "check", "storage", "recover", "dev", "demo")
+
+#: What to do where something outside does not answer.
+LOOK = "`uploadmill check` says what is wrong, and how to fix it."
 
 
 class Commands(click.Group):
@@ -36,7 +39,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except UploadmillError as error:
-            raise click.ClickException(str(error)) from error
+            hint = f"\n{LOOK}" if isinstance(error, TransientError) else ""
+            raise click.ClickException(f"{error}{hint}") from error
 
 
 def _unavailable(name: str, package: str) -> click.Command:

@@ -16,6 +16,7 @@ def test_the_help_names_every_command():
     assert 0 == result.exit_code
     listed = result.output.split("Commands:")[1]
     assert list(COMMANDS) == [line.split()[0] for line in listed.strip().splitlines()]
+    assert "..." not in listed  # no line is cut off
 
 
 def test_every_command_has_a_help():
@@ -58,6 +59,18 @@ def test_an_error_of_ours_is_a_message_and_not_a_traceback(monkeypatch):
 
     assert 1 == result.exit_code
     assert "Error: this is wrong; do that\n" == result.output
+
+
+def test_an_outage_is_a_message_that_says_where_to_look():
+    result = CliRunner().invoke(
+        main,
+        ["cancel", "0190d7a0-0000-7000-8000-000000000001"],
+        env={"UPLOADMILL_REDIS_URL": "redis://127.0.0.1:1/0"},
+    )
+
+    assert 1 == result.exit_code
+    assert "Error: Redis does not serve us" in result.output
+    assert "`uploadmill check` says what is wrong" in result.output
 
 
 def test_a_bad_configuration_is_explained_and_stops_no_import():

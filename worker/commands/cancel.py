@@ -15,7 +15,7 @@ from uploadmill.producer import Uploads
 @click.argument("job")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def cancel(job: str, *, as_json: bool) -> None:
-    """Cancel the job with the id JOB.
+    """Cancel the job JOB.
 
     The exit status is 1 if it was too late: a job ends once, and had ended otherwise.
     """

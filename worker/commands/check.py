@@ -24,7 +24,7 @@ LEVEL, NAME = 6, 20
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def check(*, as_json: bool) -> None:
-    """Check settings, broker, ledger, stores, scanner, libmagic, codecs and limits.
+    """Check this node: settings, servers, stores, libraries and limits.
 
     Each line says what is so; where something is wrong also why it matters and how to mend it.
     The exit status is 1 if there is a fault.

@@ -26,16 +26,14 @@ PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument(
-    "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
-)
+@click.argument("file", type=PICTURE, required=False)
 @click.option("--pipeline", default="photo", show_default=True)
 @click.option("--without-scan", is_flag=True, help="Do without a virus scanner.")
 @click.option("--stay", is_flag=True, help="Keep running until Ctrl-C, to look around in Flower.")
 def demo(file: Path | None, pipeline: str, *, without_scan: bool, stay: bool) -> None:
-    """Send FILE, or a picture drawn for it, through servers of its own, and show the result.
+    """Send one picture through servers of its own, and show its result.
 
-    The exit status is 0 if it was stored.
+    Without FILE a photograph is drawn. The exit status is 0 if it was stored.
     """
     notice = scan_notice(without_scan=without_scan)
     say(notice)

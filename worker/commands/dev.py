@@ -35,7 +35,7 @@ LOOK = 0.5
 )
 @click.option("--without-scan", is_flag=True, help="Do without a virus scanner.")
 def dev(port: int, redis_port: int, folder: Path, *, without_scan: bool) -> None:
-    """Run a ledger, local stores, a scanner, a worker and Flower until Ctrl-C.
+    """Run servers, a worker and Flower on this machine until Ctrl-C.
 
     Your own pipelines are those of your settings; everything else lies in the folder.
     """

@@ -15,7 +15,7 @@ from uploadmill.worker.commands.show import describe
 @click.argument("job")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(job: str, *, as_json: bool) -> None:
-    """Show how the job with the id JOB stands; once it has ended, its result."""
+    """Show how the job JOB stands, and its result once it has ended."""
     with closing(Uploads()) as uploads:
         found = uploads.status(job)
     if found.result is not None:
