@@ -1,0 +1,50 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from checkout import CHECKOUT
+from pictures import photograph
+from PIL import Image
+
+README = (CHECKOUT / "README.md").read_text()
+
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def at_home(tmp_path, monkeypatch, redis_url, clamd):
+    """A folder with a photograph, and settings that lead to this test's servers."""
+    (tmp_path / "holiday.jpg").write_bytes(photograph(800, 600))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UPLOADMILL_REDIS_URL", redis_url)
+    monkeypatch.setenv("UPLOADMILL_SCANNER__ADDRESS", clamd.address)
+    for role in ("staging", "primary", "secondary", "quarantine"):
+        monkeypatch.setenv(f"UPLOADMILL_{role.upper()}__URL", (tmp_path / role).as_uri())
+    return tmp_path
+
+
+def test_a_web_app_enqueues_as_the_readme_says(at_home):
+    names: dict[str, object] = {}
+
+    exec(PROGRAMS[0], names)  # noqa: S102 - our own README
+
+    uploads, job = names["uploads"], names["job"]
+    assert "accepted" == uploads.status(job.id).state
+    uploads.close()
+
+
+def test_a_pipeline_runs_in_process_as_the_readme_says(at_home):
+    exec(PROGRAMS[1], {})  # noqa: S102 - our own README
+
+    with Image.open(at_home / "large.jpg") as picture:
+        assert (800, 600) == picture.size
+
+
+def test_every_page_that_it_names_is_there():
+    named = re.findall(r"\]\(([^)#]+)\)", README)
+
+    assert [] == [page for page in named if not Path(CHECKOUT, page).exists()]
