@@ -75,16 +75,15 @@ class AmqpBacklog:
         """Nothing or None: AMQP has no look at a message without taking it."""
         options = producer_options(self._url)
         try:
-            with (
-                Connection(
-                    self._url, connect_timeout=PRODUCER_TIMEOUT, transport_options=options
-                ) as connection,
-                connection.channel() as channel,
-            ):
-                declared: Any = Queue(QUEUE)(channel).queue_declare(passive=True)
+            with Connection(
+                self._url, connect_timeout=PRODUCER_TIMEOUT, transport_options=options
+            ) as connection:
+                # Not a channel of its own: kombu connects for one by other rules than the options.
+                queue = Queue(QUEUE)(connection.default_channel)
+                declared: Any = queue.queue_declare(passive=True)
                 waiting = declared.message_count
-        except NotFound:  # whoever publishes declares it
-            return []
+        except NotFound:  # the next wake declares it
+            waiting = 0
         except Exception as error:  # transports have errors of their own
             raise BacklogUnknown(type(error).__name__) from error
         return None if waiting else []
