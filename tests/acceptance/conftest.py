@@ -14,6 +14,9 @@ from uploadmill import Uploads
 from uploadmill.worker.embedded.clamd import find_clamd
 from uploadmill.worker.embedded.environment import Environment, Worker, embedded_environment
 
+# These stories are told once more on RabbitMQ, by a module that imports them.
+pytest.register_assert_rewrite("acceptance.test_faults", "acceptance.test_uploads")
+
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
