@@ -177,7 +177,9 @@ class RabbitMQ:
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_DIST_PORT": str(self._nodes_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+                "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} "
+                # On few cores its schedulers should not spin while they wait.
+                "+sbwt none +sbwtdcpu none +sbwtdio none"
             ),
             "ERL_EPMD_PORT": str(self._names_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
