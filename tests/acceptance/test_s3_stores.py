@@ -17,18 +17,6 @@ from uploadmill.job import JobState
 from uploadmill.worker.embedded.environment import embedded_environment
 
 
-def store(role: str, server: Seaweed) -> dict[str, str]:
-    """The variables that put a role's store on *server*, in a bucket of its own."""
-    table = f"UPLOADMILL_{role.upper()}__"
-    return {
-        f"{table}URL": f"s3://{server.make_bucket(role)}/mill",
-        f"{table}ENDPOINT_URL": server.endpoint,
-        f"{table}REGION": "us-east-1",
-        f"{table}ACCESS_KEY": server.access_key,
-        f"{table}SECRET_KEY": server.secret_key,
-    }
-
-
 @pytest.fixture(scope="module")
 def primary(tmp_path_factory) -> Iterator[Seaweed]:
     if weed() is None:
@@ -45,7 +33,7 @@ def cloud(primary, tmp_path_factory) -> Iterator[Mill]:
         roles = {"staging": other, "primary": primary, "secondary": other, "quarantine": other}
         overrides = dict(QUICK)
         for role, server in roles.items():
-            overrides |= store(role, server)
+            overrides |= server.settings(role)
         environment = stack.enter_context(
             embedded_environment(
                 tmp_path_factory.mktemp("cloud"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -35,13 +36,19 @@ class Mill:
     uploads: Uploads
     faults: Path
 
-    def start(self, *, faulty: bool = False, concurrency: int = 1) -> Worker:
-        """One more worker; a faulty one does what the test arms."""
+    def start(
+        self,
+        *,
+        faulty: bool = False,
+        concurrency: int = 1,
+        extra: Mapping[str, str] | None = None,
+    ) -> Worker:
+        """One more worker, with variables of its own; a faulty one does what the test arms."""
         if not faulty:
-            return self.environment.start_worker(concurrency=concurrency)
-        extra = {"PYTHONPATH": str(TESTS), "FAULT_FOLDER": str(self.faults)}
+            return self.environment.start_worker(extra, concurrency=concurrency)
+        faults = {"PYTHONPATH": str(TESTS), "FAULT_FOLDER": str(self.faults)}
         return self.environment.start_worker(
-            extra, concurrency=concurrency, app="services.faulty_app"
+            {**faults, **(extra or {})}, concurrency=concurrency, app="services.faulty_app"
         )
 
     def arm(self, fault: str, times: int = 1) -> None:

@@ -92,6 +92,17 @@ class Seaweed:
         client.close()
         return name
 
+    def settings(self, role: str) -> dict[str, str]:
+        """The variables that put a role's store here, in a bucket of its own."""
+        table = f"UPLOADMILL_{role.upper()}__"
+        return {
+            f"{table}URL": f"s3://{self.make_bucket(role)}/mill",
+            f"{table}ENDPOINT_URL": self.endpoint,
+            f"{table}REGION": "us-east-1",
+            f"{table}ACCESS_KEY": self.access_key,
+            f"{table}SECRET_KEY": self.secret_key,
+        }
+
 
 def weed() -> str | None:
     """The server's program: beside this Python (the wheel puts it there), or on the PATH."""
