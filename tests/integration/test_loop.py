@@ -121,6 +121,19 @@ def test_a_job_goes_through_all_its_steps_and_leaves_nothing_behind(process):
     assert process.app.mill.current is None
 
 
+def test_the_log_has_one_line_of_the_end_with_every_step_s_time(process, caplog):
+    caplog.set_level("INFO", "uploadmill.job")
+    job = process.enqueue()
+
+    process.run(job)
+
+    (line,) = [record for record in caplog.records if "job_ended" == record.message]
+    assert (job.id, "stored") == (line.job, line.state)
+    steps, times = zip(*(step.split(":") for step in line.steps_ms.split(",")), strict=True)
+    assert DOCUMENT == list(steps)
+    assert all(float(ms) > 0 for ms in times)
+
+
 @pytest.mark.parametrize(
     "error",
     [
