@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from services.rabbitmq import RabbitMQ, rabbitmq
 
 from chaos.book import Book, Entry
 from chaos.corpus import PIPELINES, Corpus, Upload
@@ -27,6 +28,7 @@ from uploadmill.errors import EnqueueError, TransientError
 from uploadmill.wire import ENVELOPES, QUEUE, is_redis
 from uploadmill.worker.embedded.environment import Environment, Worker, embedded_environment
 from uploadmill.worker.embedded.valkey import EmbeddedValkey, start_valkey
+from uploadmill.worker.reconciling import LOCK
 
 TESTS = Path(__file__).parents[1]
 APP = "chaos.app"
@@ -37,6 +39,7 @@ SHORT = {
     "UPLOADMILL_LEDGER__PUBLISH_GRACE": "1",
     "UPLOADMILL_LEDGER__RETRY_DELAY": "0.5",
     "UPLOADMILL_LEDGER__RETRY_DELAY_MAX": "3",
+    "UPLOADMILL_LEDGER__RECONCILE": "5",
     "UPLOADMILL_WORKER__SWEEP": "0.5",
 }
 
@@ -74,6 +77,7 @@ class Ground:
     jobs: int
     drain_limit: float
     valkey: EmbeddedValkey
+    rabbitmq: RabbitMQ | None = None
     crew: list[Member] = field(default_factory=list)
     lost_nodes: list[Path] = field(default_factory=list)
     stopping: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -208,6 +212,11 @@ class Ground:
         port = int(self.valkey.url.rsplit(":", 1)[1].split("/")[0])
         self.valkey = start_valkey(self.folder / "valkey", port, persistent=True)
 
+    def free_reconcile(self) -> None:
+        """The minute passes for which a killed process keeps others from reconciling."""
+        with self.redis() as client:
+            client.delete(LOCK)
+
     @contextmanager
     def redis(self) -> Iterator[redis.Redis]:
         with redis.Redis.from_url(
@@ -224,12 +233,20 @@ class Ground:
             self.tend()
             time.sleep(0.05)
 
+    def wait_until_ended(self, seconds: float) -> None:
+        """Give the workers there are the time to end all jobs by themselves."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not all(e.ended for e in self.book.accepted):
+            self.pause(0.2)
+
     def calm(self) -> None:
         """The faults have stopped: every worker is replaced by a healthy one, warmly."""
         for helper in self.stopping:
             helper.wait()
         members = [member for member in self.crew if member.replaced]
         self.stop_warm(members)
+        if self.short:
+            self.free_reconcile()
         self.crew.clear()
         for member in members[: 1 if self.short else 2]:
             self.hire(faults={"calm": True}, environ=_place(member.environ), ready=False)
@@ -326,11 +343,15 @@ def ground(
     faults: Mapping[str, Any],
     settings: Mapping[str, str],
     pipelines: Mapping[str, Any],
+    on_rabbitmq: bool,
 ) -> Iterator[Ground]:
     """Servers and a producer while the block lasts; everything it started is gone afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     overrides = {**(SHORT if short else {}), **settings}
     with ExitStack() as stack:
+        broker = stack.enter_context(rabbitmq(folder / "rabbitmq")) if on_rabbitmq else None
+        if broker is not None:
+            overrides["UPLOADMILL_BROKER_URL"] = broker.url
         environment = stack.enter_context(
             embedded_environment(
                 folder / "mill",
@@ -355,6 +376,7 @@ def ground(
             jobs=jobs,
             drain_limit=drain_limit,
             valkey=EmbeddedValkey(url, environment.servers[0]),
+            rabbitmq=broker,
         )
         stack.callback(_kill_all, made)
         made.watcher.start()

@@ -23,6 +23,7 @@ class Scenario:
         short_settings: and in the short one.
         drain: Seconds, long and short, until all must have ended; None: a scenario that must
             fail waits no longer than it needs to.
+        on_rabbitmq: Whether messages go through a RabbitMQ; ``ground.rabbitmq`` is it then.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Scenario:
     short_settings: Mapping[str, str] = field(default_factory=dict)
     pipelines: Mapping[str, Any] = field(default_factory=dict)
     drain: tuple[float, float] = (900.0, 120.0)
+    on_rabbitmq: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def run(scenario: Scenario, folder: Path, *, seed: int, short: bool) -> Row:
         faults=scenario.faults,
         settings={**scenario.settings, **(scenario.short_settings if short else {})},
         pipelines=scenario.pipelines,
+        on_rabbitmq=scenario.on_rabbitmq,
     ) as made:
         scenario.play(made)
         made.calm()

@@ -10,6 +10,7 @@ from chaos.scenarios import (
     nodes,
     outages,
     poisoned,
+    rabbit,
     redis_faults,
     swapped,
 )
@@ -23,6 +24,7 @@ SCENARIOS: dict[str, Scenario] = {
         redis_faults.EMPTIED,
         messages.DOUBLED,
         messages.DROPPED,
+        rabbit.RABBITMQ,
         outages.STORES,
         outages.SCANNER,
         swapped.SWAPPED,

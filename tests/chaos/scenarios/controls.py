@@ -17,7 +17,7 @@ def lose(ground: Ground) -> None:
 
 
 SWEEPER_OFF = Scenario(
-    "sweeper_off", lose, jobs=(200, 60), faults={"without": ["sweeper"]}, drain=(30.0, 8.0)
+    "sweeper_off", lose, jobs=(200, 60), faults={"without": ["sweeper"]}, drain=(60.0, 20.0)
 )
 
 

@@ -63,4 +63,4 @@ def _order(folder: Path, entry: Entry, content: bytes) -> Path:
     return path
 
 
-SWAPPED = Scenario("bytes_swapped", swap, jobs=(520, 39))
+SWAPPED = Scenario("bytes_swapped", swap, jobs=(130, 39))
