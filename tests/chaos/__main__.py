@@ -98,6 +98,8 @@ def tell(row: dict[str, Any]) -> None:
     """What is known of a scenario that has just ended."""
     faults = ", ".join(f"{kind} {count}" for kind, count in sorted(row["faults"].items()))
     print(f"{row['name']}: {row['jobs']} jobs in {row['seconds']} s; {faults or 'no faults'}")
+    for name, value in row.get("measured", {}).items():
+        print(f"    {name}: {value:.1f}")
     for violation in row["violations"][:SHOWN]:
         print(f"    {violation}")
     sys.stdout.flush()

@@ -35,6 +35,7 @@ class Book:
     Attributes:
         lost: Accepted jobs without an end, each with what was found instead.
         doubled: Jobs that ended more than once, and how.
+        measured: What a scenario has measured, by name.
         wrong: Everything else that should not be, by job id or place.
     """
 
@@ -43,6 +44,7 @@ class Book:
     lost: dict[str, str] = field(default_factory=dict)
     doubled: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _began: float = field(default_factory=time.monotonic)

@@ -51,6 +51,7 @@ class Row:
     worst_delay: float
     seconds: float
     looks: int
+    measured: Mapping[str, float]
     violations: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def run(scenario: Scenario, folder: Path, *, seed: int, short: bool) -> Row:
         worst_delay=round(book.worst_delay, 1),
         seconds=round(time.monotonic() - began, 1),
         looks=made.watcher.looks,
+        measured=dict(book.measured),
         violations=tuple(
             f"{kind}: {where}: {what}"
             for kind, found in kinds.items()

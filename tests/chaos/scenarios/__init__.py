@@ -20,6 +20,7 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in (
         killing.KILLS,
         killing.POINTS,
+        killing.TAKEN_OVER,
         redis_faults.REDIS,
         redis_faults.EMPTIED,
         messages.DOUBLED,

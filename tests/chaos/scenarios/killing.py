@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from chaos.book import Entry
 from chaos.corpus import Upload
@@ -21,6 +21,7 @@ from chaos.points import (
     Armed,
 )
 from chaos.scenario import Scenario
+from uploadmill.backends.ledger.ledger import JOB
 
 #: Of a hundred kills so many hit a whole worker with its children, so many its main process.
 GROUPS_OF_100 = 60
@@ -28,6 +29,9 @@ MAINS_OF_100 = 20
 
 #: At so many points, others with each seed, the short form kills the whole worker.
 SHORT_GROUPS = 4
+
+#: Seconds beyond the lease in which another worker must have taken over.
+TAKE_OVER = 5.0
 
 
 def kill_at_random(ground: Ground) -> None:
@@ -156,3 +160,40 @@ def _wait_until_struck(ground: Ground, armed: Armed) -> None:
 
 
 POINTS = Scenario("fault_points", strike_at_points, jobs=(120, 60))
+
+
+def take_over(ground: Ground) -> None:
+    """How long after a worker's death its jobs run again: a lease, a sweep, and a message."""
+    armed = Armed(ground.folder / "armed", 0.0)
+    ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": 0.0}
+    (doomed,) = ground.hire(1, concurrency=3)
+    for _ in range(1 if ground.short else 3):
+        hung = [
+            ground.submit(ground.corpus.text(), lambda e: armed.arm(e.id, "scan.before hang")).id
+            for _ in range(3)
+        ]
+        _wait_until_struck(ground, armed)
+        (heir,) = ground.hire(1, concurrency=3)
+        # Now and then a lease is renewed: the moment of the kill is any moment of a term.
+        ground.pause(ground.random.uniform(0, ground.lease / 3))
+        before = _fences(ground, hung)
+        began = time.monotonic()
+        doomed.replaced = False
+        ground.kill_group(doomed)
+        while any(fence == before[job] for job, fence in _fences(ground, hung).items()):
+            time.sleep(0.02)
+        took = time.monotonic() - began
+        ground.book.measured["seconds until the jobs of a killed worker run again"] = max(
+            took, *ground.book.measured.values(), 0.0
+        )
+        if took > ground.lease + TAKE_OVER:
+            ground.book.first(ground.book.wrong, "take-over", f"took {took:.1f} s")
+        doomed = heir
+
+
+def _fences(ground: Ground, jobs: Iterable[str]) -> dict[str, str | None]:
+    with ground.redis() as client:
+        return {job: client.hget(JOB + job, "fence") for job in jobs}
+
+
+TAKEN_OVER = Scenario("take_over", take_over, jobs=(9, 3))
