@@ -1,18 +1,31 @@
-"""What a worker's main process does beside Celery's own: sweep, show life, reconcile at start."""
+"""What a worker's main process does beside Celery's own, each as a step of its blueprint."""
 
 from __future__ import annotations
 
+import logging
+import sys
+from contextlib import closing
 from typing import Any
 
 from celery.bootsteps import StartStopStep, Step
 
 from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.errors import InvalidSettings, LedgerUnavailable
 from uploadmill.producer.publish import Publisher
 from uploadmill.worker.backlog import backlog_of
+from uploadmill.worker.chores import Chore, Chores
+from uploadmill.worker.clearing import Clearing
 from uploadmill.worker.reconciling import Reconciling
+from uploadmill.worker.roster import SAY, Roster
 from uploadmill.worker.shared import EVENTS
 from uploadmill.worker.sweeper import Sweeper
 from uploadmill.worker.wiring import UploadmillApp
+from uploadmill.worker.workspace import Workspaces
+
+log = logging.getLogger("uploadmill.worker")
+
+#: Seconds between two times that a node's workspaces are cleared, at least; else a lease.
+CLEAR = 5.0
 
 #: Seconds that the main process' threads wait for one answer of Redis.
 THREAD_TIMEOUT = 1.0
@@ -66,6 +79,50 @@ class CrashStep(StartStopStep):
         CrashReporter(ledger, worker.app.crashes).start()
 
 
+class AgreementStep(Step):
+    """Refuses to start beside workers that have set otherwise what all must have set alike."""
+
+    def __init__(self, worker: Any, **_: Any) -> None:
+        settings = worker.app.settings
+        with closing(Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)) as ledger:
+            try:
+                Roster(ledger, settings).agree()
+            except LedgerUnavailable as error:
+                log.warning("not_agreed", extra={"reason": str(error)})
+            except InvalidSettings as error:
+                sys.exit(f"Error: {error}")
+
+
+class ChoresStep(StartStopStep):
+    """Says that this node is there, and clears its workspaces, now and then."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Start the thread."""
+        settings = worker.app.settings
+        self.ledger = Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)
+        roster, workspaces = Roster(self.ledger, settings), Workspaces(settings.worker.workspace)
+        clearing = Clearing(self.ledger, workspaces, settings.worker.workspace_budget)
+        self.chores = Chores(
+            [
+                Chore(SAY, lambda: roster.say(workspaces.node)),
+                Chore(SAY, roster.agree),
+                Chore(max(CLEAR, settings.ledger.lease), clearing.clear),
+            ]
+        )
+        self.chores.start()
+
+    def stop(self, worker: Any) -> None:
+        """End the thread."""
+        self.chores.stop()
+        self.ledger.close()
+
+    def terminate(self, worker: Any) -> None:
+        """The same on a cold shutdown."""
+        self.stop(worker)
+
+
 class LivenessStep(StartStopStep):
     """Touches a file once a second from the event loop: an old file is a loop that stands."""
 
@@ -107,6 +164,17 @@ class ReconcileStep(StartStopStep):
         self.stop(worker)
 
 
+STEPS = (
+    AgreementStep,
+    EventsFlag,
+    SweeperStep,
+    CrashStep,
+    ReconcileStep,
+    ChoresStep,
+    LivenessStep,
+)
+
+
 def install(app: UploadmillApp) -> None:
     """Add the steps to the worker's blueprint."""
-    app.steps["worker"].update((EventsFlag, SweeperStep, CrashStep, LivenessStep, ReconcileStep))
+    app.steps["worker"].update(STEPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,15 @@ import redis
 from click.testing import CliRunner, Result
 from services.missing import missing
 
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.settings import LedgerSettings, Settings
+from uploadmill.worker.checks.nodes import check_nodes
 from uploadmill.worker.cli import main
 from uploadmill.worker.embedded import clamd as clamd_module
 from uploadmill.worker.embedded.clamd import embedded_clamd
 from uploadmill.worker.embedded.environment import toml
 from uploadmill.worker.embedded.valkey import embedded_valkey, find_valkey
+from uploadmill.worker.roster import Roster
 
 #: Bytes of the largest upload that is scanned in these tests.
 SIZE = 1_000_000
@@ -129,6 +134,62 @@ def test_a_redis_that_hides_its_configuration_is_a_warning_and_shows_no_password
     assert "s3cret" not in result.output
 
 
+def test_durability_that_redis_gives_is_told(tables):
+    asked = {"ledger": {"wait_local_fsync": True}}
+    result = _check({**tables, **asked}, "--json")
+    assert 0 == result.exit_code
+    assert "WAITAOF gave 1 of 1" in result.output
+
+
+def test_durability_that_redis_does_not_give_is_a_fault(tables):
+    # Given a Redis without an append-only file and without replicas, and settings that want both
+    with redis.Redis.from_url(tables["redis_url"]) as client:
+        client.config_set("appendonly", "no")
+        client.config_set("save", "60 1000")
+    asked = {"ledger": {"wait_local_fsync": True, "wait_replicas": 2}}
+
+    faults = _faults(_check({**tables, **asked}, "--json"))
+
+    assert ["ledger.wait_local_fsync", "ledger.wait_replicas"] == list(faults)
+    assert "appendonly is disabled" in faults["ledger.wait_local_fsync"]["what"]
+    assert "WAIT gave 0 of 2" == faults["ledger.wait_replicas"]["what"]
+    assert all("waits for it in vain" in fault["why"] for fault in faults.values())
+
+
+def test_a_staging_store_in_a_folder_has_room_for_one_node(tables):
+    # Given two nodes with workers
+    with closing(_ledger_of(tables)) as ledger:
+        roster = Roster(ledger, Settings.model_validate(tables))
+        roster.say("one")
+        one = _check(tables, "--json")
+        roster.say("two")
+
+    two = _check(tables, "--json")
+
+    assert 0 == one.exit_code
+    fault = _faults(two)["nodes"]
+    assert "2 nodes" in fault["what"]
+    assert "staging.url" in fault["how"]
+
+
+def test_two_nodes_with_a_staging_store_that_both_reach_are_right(tables):
+    with closing(_ledger_of(tables)) as ledger:
+        for node in ("one", "two"):
+            Roster(ledger, Settings.model_validate(tables)).say(node)
+    findings = list(check_nodes(Settings.model_validate({**tables, "staging": {"url": "memory:"}})))
+    assert ["2 with workers"] == [finding.what for finding in findings]
+
+
+def test_workers_with_another_visibility_timeout_are_seen(tables):
+    with closing(_ledger_of(tables)) as ledger:
+        Roster(ledger, Settings.model_validate(tables)).agree()
+    worker = {**tables["worker"], "visibility_timeout": 7200}
+
+    fault = _faults(_check({**tables, "worker": worker}, "--json"))["visibility timeout"]
+
+    assert "7200 s here and 3600 s in another worker" in fault["what"]
+
+
 def test_every_fault_is_shown_at_once(tables, tmp_path):
     # Given a node where next to nothing works
     (tmp_path / "file").touch()
@@ -225,6 +286,10 @@ def test_a_check_without_scanner_says_so(tables):
 
     assert 0 == result.exit_code
     assert "scanning is off" in result.output
+
+
+def _ledger_of(tables: Mapping[str, object]) -> Ledger:
+    return Ledger(str(tables["redis_url"]), LedgerSettings())
 
 
 def _check(tables: Mapping[str, object], *options: str) -> Result:

@@ -14,7 +14,8 @@ from uploadmill.worker.checks.configured import (
 )
 from uploadmill.worker.checks.finding import Check, Finding, fault, good
 from uploadmill.worker.checks.node import check_codecs, check_libmagic, check_workspace
-from uploadmill.worker.checks.redis import check_broker, check_ledger
+from uploadmill.worker.checks.nodes import check_nodes
+from uploadmill.worker.checks.redis import check_broker, check_durability, check_ledger
 from uploadmill.worker.checks.scanner import check_scanner
 from uploadmill.worker.checks.stores import check_stores
 
@@ -24,6 +25,8 @@ CHECKS: tuple[Check, ...] = (
     check_apart,
     check_broker,
     check_ledger,
+    check_durability,
+    check_nodes,
     check_stores,
     check_scanner,
     check_libmagic,

@@ -5,20 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
 from kombu import Connection, Exchange, Producer, Queue
 
 from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.scripts import DURABLE_WITHIN
 from uploadmill.errors import LedgerUnavailable
 from uploadmill.ids import new_nonce
 from uploadmill.settings import Settings
-from uploadmill.wire import producer_options
+from uploadmill.wire import LEDGER_PREFIX, producer_options
 from uploadmill.worker.checks.finding import Finding, fault, good, warning
 
 #: Seconds to wait for one answer.
 TIMEOUT = 2.0
+
+PROBE = LEDGER_PREFIX + "probe"
 
 ACCEPT = "or set accept_volatile_redis = true to accept the risk"
 
@@ -115,6 +119,44 @@ def _persistence(config: dict[str, str], settings: Settings) -> Finding:
         "set appendonly yes",
         settings,
     )
+
+
+def check_durability(settings: Settings) -> Iterator[Finding]:
+    """Redis gives what producers and workers are set to wait for, tried with a write."""
+    asked = settings.ledger
+    if not (asked.wait_local_fsync or asked.wait_replicas):
+        return
+    with closing(_one_connection(settings.redis_url)) as client:
+        if asked.wait_local_fsync:
+            yield _waited(client, "ledger.wait_local_fsync", 1, ("WAITAOF", 1, 0))
+        if asked.wait_replicas:
+            count = asked.wait_replicas
+            yield _waited(client, "ledger.wait_replicas", count, ("WAIT", count))
+
+
+def _one_connection(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, single_connection_client=True, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+    )
+
+
+def _waited(client: Any, name: str, asked: int, wait: tuple[str | int, ...]) -> Finding:
+    """Write, and wait on the same connection, as the setting *name* asks for."""
+    remedies = {
+        "ledger.wait_local_fsync": "use Redis 7.2 or Valkey with appendonly yes",
+        "ledger.wait_replicas": "connect more replicas, or ask for fewer",
+    }
+    try:
+        client.set(PROBE, 1, ex=1)
+        reply = client.execute_command(*wait, round(DURABLE_WITHIN * 1000))
+        given = int(reply[0] if isinstance(reply, list) else reply)
+        problem = None if given >= asked else f"{wait[0]} gave {given} of {asked}"
+    except redis.RedisError as error:
+        problem = f"{wait[0]}: {error}"
+    if problem is None:
+        return good(name, f"{wait[0]} gave {asked} of {asked}")
+    why = "no upload is accepted and no job ends: each waits for it in vain"
+    return fault(name, problem, why, f"{remedies[name]}, or set {name} to its default")
 
 
 def _eviction(config: dict[str, str], settings: Settings) -> Finding:
