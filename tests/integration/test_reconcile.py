@@ -85,6 +85,32 @@ def test_once_is_enough(settler, ledger):
     assert reconcile(settler) == Reconciled(seen=1)
 
 
+def test_a_dry_run_says_the_same_and_changes_nothing(settler, ledger):
+    enqueued(settler)
+    settler.decisions.decide(rejecting(enqueued(settler)))
+    settler.stores.staging.put("envelopes/0.json", b"{}")
+    empty_redis(ledger)
+    known = enqueued(settler)
+    before = settler.stores.staging.keys()
+
+    foreseen = reconcile(settler, dry_run=True)
+
+    assert foreseen == Reconciled(seen=4, reopened=1, concluded=1, postponed=1)
+    assert settler.stores.staging.keys() == before
+    assert ledger.redis.keys(f"{JOB}*") == [JOB + known.id]
+    assert reconcile(settler) == foreseen
+
+
+def test_more_jobs_than_are_looked_at_together(settler, ledger, monkeypatch):
+    monkeypatch.setattr("uploadmill.backends.ledger.reconcile.PIECE", 4)
+    jobs = [enqueued(settler) for _ in range(10)]
+    empty_redis(ledger)
+
+    assert reconcile(settler) == Reconciled(seen=10, reopened=10)
+
+    assert all(ledger.read(job.id).job == job for job in jobs)
+
+
 def test_a_job_whose_store_is_out_does_not_hold_up_the_others(settler, ledger):
     waiting, other = enqueued(settler), enqueued(settler)
     for job in (waiting, other):
