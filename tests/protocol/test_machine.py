@@ -33,11 +33,22 @@ from protocol.world import ROLES, Product, Worker, World, whole_world
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "40"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "50"))
 
-CONTENTS = (b"a good file", b"a good file", b"another good file", b"VIRUS", b"BAD", b"POISON")
+CONTENTS = (
+    b"a good file",
+    b"a good file",
+    b"another good file",
+    b"VIRUS",
+    b"BAD",
+    b"POISON",
+    b"CRASH",
+)
 KEYS = ("one", "two", "three")
 
 #: Seconds: a moment, a lease, a back-off, a day's deadline, the grace of staged bytes and of heal.
 TIMES = (1.0, 31.0, 31.0, 130.0, 400.0, 86_401.0, 43_201.0)
+
+#: Who else comes by.
+OTHERS = ("cancel", "reconcile", "reconcile", "collect", "replay")
 
 #: What happens to Redis.
 TROUBLES = ("copy", "copy", "copy", "put back", "put back", "flush")
@@ -120,7 +131,7 @@ class Machine(RuleBasedStateMachine):
         process = _pick(self.running(), number)
         self.guarded("run", lambda: self.world.run(process, steps))
 
-    @rule(number=numbers, what=st.sampled_from(("cancel", "reconcile", "reconcile", "collect")))
+    @rule(number=numbers, what=st.sampled_from(OTHERS))
     @precondition(lambda self: self.room() and self.jobs())
     def somebody_else(self, number, what):
         world, job = self.world, _pick(self.jobs(), number)
@@ -128,8 +139,9 @@ class Machine(RuleBasedStateMachine):
             "cancel": lambda: world.canceller(job),
             "reconcile": world.reconciler,
             "collect": world.collector,
+            "replay": lambda: world.replayer(job),
         }
-        self.guarded(what, lambda: world.run(begin[what](), number % 6))
+        self.guarded(what, lambda: world.run(begin[what](), number % 12))
 
     @rule(number=numbers)
     @precondition(lambda self: self.jobs() and self.room())

@@ -190,6 +190,13 @@ def poison_for_ever(world: World) -> None:
         world.pass_time(200)
 
 
+def poison_for_ever_by_crashes(world: World) -> None:
+    job = accepted(world, b"CRASH")
+    for turn in range(8):
+        world.finish(world.wake(job, turn % 2))
+        world.pass_time(200)
+
+
 def poison_wrongly(world: World) -> None:
     job = accepted(world)
     owner = frozen_at(world, world.wake(job), "ledger.complete")
@@ -249,6 +256,7 @@ UNBOUND = replaced(
 FORGETFUL = replaced(
     "record", ("'cert', 'clean_sha256')", "'cert', 'clean_sha256', 'lost_tokens')")
 )
+FORGIVING = replaced("record", ("'cert', 'clean_sha256'", "'cert', 'clean_sha256', 'crash:stamp'"))
 WITHOUT_REFUND = replaced("record", ("if kept ~= list then", "if false then"))
 CLAIMS_ONCE = replaced("claim", ("if nonce_of(r.token) == nonce then", "if false then"))
 
@@ -268,6 +276,7 @@ CASES = [
     Case("11", collected_under_a_job_that_fails, "I5", Product(unneeded=outcome_before_envelope)),
     Case("12", joiner_trusts_an_envelope, "I5", Product(fresh=trusting)),
     Case("13", poison_for_ever, "I8", Product(ledger=FORGETFUL)),
+    Case("13", poison_for_ever_by_crashes, "I8", Product(ledger=FORGIVING)),
     Case("14", poison_wrongly, "I8", Product(ledger=WITHOUT_REFUND)),
     Case("15", poison_wrongly_by_lost_replies, "I8", Product(ledger=CLAIMS_ONCE)),
     Case("19", tombstone_gone, "I1", Product(constants=short_tombstones)),

@@ -17,7 +17,9 @@ MADE_FROM = b" made this from: "
 
 INFECTED = b"VIRUS"
 BAD = b"BAD"
+#: Kills the whole worker, without a word; kills the child, whose parent reports it.
 POISON = b"POISON"
+CRASH = b"CRASH"
 
 
 class Violation(AssertionError):
@@ -69,6 +71,9 @@ class Watch:
             job_id = _job_of(key)
             if job_id not in self.envelopes:
                 self.envelopes[job_id] = Envelope.model_validate_json(found.content)
+                replayed = self.envelopes[job_id].job.replay_of
+                if replayed is not None:
+                    self.world.contents[job_id] = list(self.world.contents[replayed])
 
     def _read_outcomes(self) -> None:
         for key, found in self.world.objects("staging", OUTCOMES):
@@ -199,16 +204,17 @@ class Watch:
         return late and (error.code == "deadline" or error.code.endswith("_unavailable"))
 
     def _check_deaths(self) -> None:
-        """I8: a step that kills its worker without a word is run ``lost_max`` times at most."""
-        world = self.world
+        """I8: a step that kills those who run it is not run for ever."""
+        world, constants = self.world, self.world.ledger.constants
         for job_id, given in world.contents.items():
-            if not any(content.startswith(POISON) for content in given):
+            limits = {POISON: constants.lost_max, CRASH: constants.crash_max}
+            limit = max((limits[c] for c in given if c in limits), default=None)
+            if limit is None:
                 continue
             runs = [worker for worker in world.workers if worker.job_id == job_id]
             died = sum("stamp" in worker.ran for worker in runs)
             # Redis fell back, or was emptied: it forgot what it had counted.
-            limit = world.ledger.constants.lost_max * (1 + world.forgot)
-            if died > limit + sum(worker.frozen for worker in runs):
+            if died > limit * (1 + world.forgot) + sum(worker.was_frozen for worker in runs):
                 raise Violation("I8", job_id, f"killed {died} workers")
 
     # -- when all is over -------------------------------------------------------------------
@@ -216,7 +222,7 @@ class Watch:
     def settled(self) -> None:
         """I2, I6, I7: all that was accepted has ended, and nothing is left of it but its end."""
         for job_id in sorted({*self.envelopes, *self.promised}):
-            if job_id not in self.outcomes:
+            if job_id not in self._ends:
                 promise = "I7" if job_id in self.promised else "I2"
                 raise Violation(promise, job_id, "has not ended")
         left = [key for key, _ in self.world.objects("staging", ENVELOPES)]

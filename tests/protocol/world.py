@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import redis
 from protocol.processes import Process, Seen
-from protocol.watch import BAD, INFECTED, MADE_FROM, POISON, Watch
+from protocol.watch import BAD, CRASH, INFECTED, MADE_FROM, POISON, Watch
 from services.memory_stores import MoodyStorage
 from services.timed_ledger import CLOCK, TimedLedger
 
@@ -38,9 +38,10 @@ from uploadmill.errors import CorruptUpload, StepTimeout, UploadmillError
 from uploadmill.ids import derived_job_id
 from uploadmill.job import ScanCertificate
 from uploadmill.pipeline import Plan, Scan, StepOptions
-from uploadmill.producer import acceptance, staging
+from uploadmill.producer import acceptance, replaying, staging
 from uploadmill.producer.acceptance import Job
 from uploadmill.producer.clients import Clients
+from uploadmill.producer.replaying import replay
 from uploadmill.producer.staging import Request
 from uploadmill.settings import LedgerSettings, Settings, WorkerSettings
 from uploadmill.tasks.commit import CommitTask
@@ -107,7 +108,8 @@ class Run(JobRun):
         content = work.original.read_bytes()
         if content.startswith(BAD) and not self.worker.world.tolerant:
             raise CorruptUpload("it is bad")
-        if content.startswith(POISON):
+        if content in (POISON, CRASH):
+            self.worker.crashes = content == CRASH
             self.worker.die()
         target = work.target("copy")
         target.write_bytes(self.worker.maker.encode() + MADE_FROM + content)
@@ -128,14 +130,16 @@ class _Keeper:
 
     good = True
 
-    def __init__(self) -> None:
+    def __init__(self, process: Process) -> None:
+        self.process = process
         self.held: tuple[str, str, str] | None = None
 
     def hold(self, job_id: str, token: str, step: str, *_: Any) -> None:
         self.held = job_id, token, step
 
     def drop(self) -> None:
-        self.held = None
+        if not self.process.killed:  # the dead run no ``finally``
+            self.held = None
 
 
 class Scanner:
@@ -167,12 +171,16 @@ class Worker(Process):
         super().__init__(name, Worker._work)
         self.world, self.job_id, self.node = world, job_id, node
         self.maker = node.maker
-        self.keeper = _Keeper()
+        self.keeper = _Keeper(self)
         #: Every token the ledger gave it, also those it never heard of.
         self.tokens: list[str] = []
         #: The steps it has begun.
         self.ran: list[str] = []
+        #: Its parent is alive, and says that it died.
+        self.crashes = False
         self.reported = False
+        #: Time has passed without it.
+        self.was_frozen = False
 
     def _work(self) -> None:
         world = self.world
@@ -268,6 +276,7 @@ class World:
         self.ms += round(seconds * 1000)
         self.ledger.redis.set(CLOCK, self.ms)
         for worker in self.workers:
+            worker.was_frozen |= worker.alive and worker.frozen
             if not worker.alive or worker.frozen or worker.keeper.held is None:
                 continue
             job_id, token, step = worker.keeper.held
@@ -296,13 +305,19 @@ class World:
         request = Request(pipeline="stamped", idempotency_key=key)
 
         def main(process: Process) -> Job:
-            settings = self.settings()
-            publisher = SimpleNamespace(publish=lambda _: True)
-            clients = Clients(settings, self.settler(process), publisher)
+            clients = self._clients(process)
             staged = staging.stage(clients, request, content, None)
             return self.product.accept(clients, staged)
 
         return self._begin(Producer(self._name("producer"), main, job_id))
+
+    def replayer(self, job_id: str) -> Producer:
+        """Somebody who wants a job that ended badly to run again."""
+
+        def main(process: Process) -> Job:
+            return replay(self._clients(process), job_id)
+
+        return self._begin(Producer(self._name("replayer"), main, job_id))
 
     def wake(self, job_id: str, node: int = 0) -> Worker:
         """A worker's child that has got a message."""
@@ -379,8 +394,8 @@ class World:
     def kill(self, process: Process, *, reported: bool = False) -> None:
         """End a process where it stands; its parent may live to report that."""
         process.kill()
-        if isinstance(process, Worker):
-            self.report(process) if reported else None
+        if isinstance(process, Worker) and reported:
+            self.report(process)
         self.watch.look()
 
     def report(self, worker: Worker) -> None:
@@ -515,6 +530,10 @@ class World:
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _clients(self, process: Process) -> Clients:
+        publisher = SimpleNamespace(publish=lambda _: True)
+        return Clients(self.settings(), self.settler(process), publisher)
+
     def _node(self, maker: str) -> Node:
         return Node(self.folder / self._name("node"), maker)
 
@@ -535,8 +554,10 @@ class World:
             return
         if process.error is not None and not isinstance(process.error, UploadmillError):
             raise process.error
+        if isinstance(process, Worker) and process.crashes:
+            self.report(process)
         if isinstance(process, Producer) and isinstance(process.answer, Job):
-            self.watch.promised.add(process.job_id)
+            self.watch.promised.add(process.answer.id)
 
     def _told(self, process: Process, answer: Any) -> None:
         if isinstance(process, Worker) and isinstance(answer, Go | End):
@@ -563,12 +584,13 @@ def whole_world(
         world = World(url, folder, product, **constants)
         world.empty_redis()
         clock = type("Clock", (_Clock,), {"world": world})
-        for module in (memory, proposals, loop, staging):
+        for module in (memory, proposals, loop, staging, replaying):
             patch.setattr(module, "datetime", clock)
         for module in (settle, loop):
             patch.setattr(module, "boot_time", world.time)
             patch.setattr(loop, "REPEAT", 0)
-        patch.setattr(staging, "now", world.time)
+        for module in (staging, replaying):
+            patch.setattr(module, "now", world.time)
         chance = random.Random(1)  # noqa: S311 - the same in every run of the test
         for module in (ledger_module, loop):
             patch.setattr(module, "random", chance)
