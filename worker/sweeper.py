@@ -45,9 +45,13 @@ class Sweeper(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Sweep until stopped; a Redis that is away is asked again next time."""
+        """Sweep until stopped; whatever happens, there is a next time."""
         while not self._stopped.wait(self.interval * random.uniform(0.8, 1.2)):  # noqa: S311
-            self.sweep()
+            try:
+                self.sweep()
+            except Exception:
+                # Without this thread a lost message is a lost job.
+                log.exception("sweep_failed")
 
     def sweep(self) -> None:
         """Wake what is due now."""

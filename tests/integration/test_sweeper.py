@@ -19,6 +19,7 @@ from services.timed_ledger import (
     handed_in,
     timed_ledger,
 )
+from services.waiting import eventually
 
 from uploadmill.backends.ledger.answers import Go
 from uploadmill.backends.ledger.ledger import Ledger
@@ -308,3 +309,30 @@ def test_another_nodes_worker_takes_what_was_woken(ledger):
     ledger.pass_time(31)
     assert [job.id] == ledger.due(10)
     assert "pin" == claimed(ledger, job, OTHER_NODE).step
+
+
+class Stumbling:
+    """A backlog that breaks in a way nobody foresaw, once."""
+
+    def __init__(self):
+        self.looks = 0
+
+    def heads(self):
+        self.looks += 1
+        if self.looks == 1:
+            raise ValueError("nobody foresaw this")
+        return []
+
+    def close(self):
+        pass
+
+
+def test_a_sweeper_outlives_what_nobody_foresaw(redis_url):
+    backlog = Stumbling()
+    sweeper = Sweeper(Ledger(redis_url, LedgerSettings()), backlog, lambda _: True, 0.01)
+    sweeper.start()
+
+    assert eventually(lambda: backlog.looks > 2)
+    assert sweeper.is_alive()
+    sweeper.stop()
+    assert not sweeper.is_alive()
