@@ -10,7 +10,20 @@ import click
 from uploadmill.errors import TransientError, UploadmillError
 
 #: The commands in the order of the help, each in ``commands/<name>.py``, imported when it is used.
-COMMANDS = ("submit", "status", "cancel", "check", "storage", "recover", "dev", "demo")
+COMMANDS = (
+    "submit",
+    "status",
+    "cancel",
+    "failed",
+    "replay",
+    "stats",
+    "recover",
+    "gc",
+    "check",
+    "storage",
+    "dev",
+    "demo",
+)
 
 #: What to do where something outside does not answer.
 LOOK = "`uploadmill check` says what is wrong, and how to fix it."

@@ -8,6 +8,7 @@ from contextlib import closing
 import click
 import redis
 
+from uploadmill.backends.ledger.failed import refill
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.reconcile import reconcile
 from uploadmill.backends.ledger.settle import Settler
@@ -17,35 +18,48 @@ from uploadmill.settings import Settings
 from uploadmill.worker.logs import Fields
 from uploadmill.worker.reconciling import Turns
 
+log = logging.getLogger("uploadmill.recover")
+
 
 @click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option(
     "--unless-within",
     type=float,
     hidden=True,
     help="Leave it to others who are at it, or began in the last so many seconds.",
 )
-def recover(unless_within: float | None) -> None:
+def recover(unless_within: float | None, *, dry_run: bool) -> None:
     """Make the ledger agree with the staging store again, once.
 
     Every job that has not been cleaned up is looked at: what was decided is concluded, what the
-    ledger has forgotten is accepted again. Safe at any time; workers do it by themselves.
+    ledger has forgotten is accepted again, and failed jobs are listed again. Safe at any time;
+    workers do it by themselves.
     """
     _log_to_stderr()
     settings = Settings.load()
     with closing(Ledger(settings.redis_url, settings.ledger)) as ledger:
         settler = Settler(ledger, stores_from(settings))
-        if unless_within is None:
-            reconcile(settler)
+        if dry_run:
+            reconcile(settler, dry_run=True)
+        elif unless_within is None:
+            _recover(settler)
         else:
             _in_turn(settler, unless_within)
+
+
+def _recover(settler: Settler) -> None:
+    reconcile(settler)
+    forgotten = refill(settler)
+    if forgotten:
+        log.info("failed_jobs_listed_again", extra={"jobs": forgotten})
 
 
 def _in_turn(settler: Settler, unless_within: float) -> None:
     try:
         with Turns(settler.ledger.redis).take(unless_within) as ours:
             if ours:
-                reconcile(settler)
+                _recover(settler)
     except redis.RedisError as error:
         raise LedgerUnavailable(f"Redis does not serve us ({type(error).__name__})") from error
 

@@ -1,0 +1,56 @@
+"""``uploadmill stats``: how all jobs stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
+
+import click
+
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.stats import Stats
+from uploadmill.backends.ledger.stats import stats as count
+from uploadmill.settings import Settings
+from uploadmill.worker.commands.show import table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def stats(*, as_json: bool) -> None:
+    """Show how many jobs stand how, and what has gone wrong.
+
+    Open jobs are counted as they stand now, everything else since the ledger was last empty.
+    """
+    settings = Settings.load()
+    with closing(Ledger(settings.redis_url, settings.ledger)) as ledger:
+        found = count(ledger)
+    click.echo(json.dumps(asdict(found)) if as_json else "\n".join(_report(found)))
+
+
+def _report(found: Stats) -> Iterator[str]:
+    oldest = "none" if found.oldest_open is None else f"{found.oldest_open:.0f} s"
+    rows = [
+        ("open", str(found.open), "accepted, running or waiting"),
+        ("  accepted", str(found.accepted), "nobody works on them yet"),
+        ("  running", str(found.running), "somebody does"),
+        ("  waiting", str(found.waiting), "to be tried again later"),
+        ("due", str(found.due), "somebody must look at them now"),
+        ("oldest open", oldest, "since it was accepted"),
+        ("heal", str(found.heal), "stored on the secondary"),
+        ("taken", str(found.taken), "accepted so far"),
+        *_counted("ended", found.ended),
+        *_counted("failed", found.failed),
+        ("swept", str(found.swept), "wakes that the sweeper sent"),
+        ("lost", str(found.lost), "leases that ran out with their workers"),
+        ("crashed", str(found.crashed), "children that died at work"),
+        ("fenced", str(found.fenced), "calls of workers that had lost their lease"),
+        ("vanished", str(found.vanished), "open jobs whose records were gone"),
+    ]
+    yield from table(rows)
+
+
+def _counted(name: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
+    for kind, count_ in counts.items():
+        yield f"{name} {kind}", str(count_), ""
