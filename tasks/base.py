@@ -73,9 +73,7 @@ def guarded(step: str) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _WORKSPACE_ERRORS:
-            raise WorkspaceUnavailable(
-                f"{errno.errorcode[error.errno]} in the workspace"
-            ) from error
+            raise WorkspaceUnavailable(errno.errorcode[error.errno]) from error
         raise StepFailed(step, type(error).__name__) from error
     except Exception as error:
         raise StepFailed(step, type(error).__name__) from error

@@ -213,6 +213,13 @@ class LedgerUnavailable(TransientError):
 class WorkspaceUnavailable(TransientError):
     """Raised when the node's workspace cannot be written: its disk is full, or it is gone."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the worker's workspace is unavailable: {self.reason}"
+
 
 class StorageError(UploadmillError):
     """A definite answer of a store about one object.

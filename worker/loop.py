@@ -103,9 +103,13 @@ class JobRun:
 
     def _claim(self) -> Reply:
         nonce = new_nonce()
-        answer = self._persist(
-            lambda: self.ledger.claim(self.job_id, self.mill.workspaces.node, nonce)
-        )
+        try:
+            node = self.mill.workspaces.node
+        except OSError as error:
+            # Another node may have room; the sweeper sends the job round.
+            log.error("no_workspace", extra={"job": self.job_id, "reason": error.strerror})  # noqa: TRY400
+            return Answer("wait")
+        answer = self._persist(lambda: self.ledger.claim(self.job_id, node, nonce))
         if isinstance(answer, Go | End) and answer.record is not None:
             self.token = answer.token
             record = replace(answer.record, step=_step(answer))
@@ -121,7 +125,7 @@ class JobRun:
         try:
             self.mill.workspaces.make(self._record)
         except OSError as error:
-            return self._on_error(WorkspaceUnavailable(f"cannot make it ({error.strerror})"))
+            return self._on_error(WorkspaceUnavailable(f"it cannot be made: {error.strerror}"))
         whole = self.mill.workspaces.holds(self._record)
         return go if whole else self._release(error=None, restart=True)
 

@@ -340,6 +340,19 @@ def test_a_workspace_that_cannot_be_made_makes_the_job_wait(process):
     assert node == process.app.mill.workspaces.node
 
 
+def test_a_node_without_a_root_for_workspaces_leaves_the_job_to_others(process):
+    job = process.enqueue()
+    process.workspace.write_text("no folder")
+
+    process.run(job)
+
+    assert "pin" == process.open(job).step
+    assert (0, "") == (process.attempts(job, "pin"), process.ledger.field(job, "token"))
+    process.workspace.unlink()
+    process.run(job)
+    assert (JobState.STORED, None) == process.ended(job)
+
+
 def test_a_run_that_was_taken_over_drops_what_it_has_and_deletes_nothing(process, in_validate):
     # Given a run that stands still for longer than its lease, while another node takes the job
     job = process.enqueue()
