@@ -81,7 +81,8 @@ def test_a_primary_that_refuses_our_credentials_is_left_for_the_secondary(cloud)
 
 @pytest.mark.parametrize("fault", ["frozen", "killed"])
 def test_a_primary_that_is_out_is_left_for_the_secondary(cloud, primary, fault):
-    worker = cloud.start()
+    # One second is patience enough for a server that says nothing.
+    worker = cloud.environment.start_worker({"UPLOADMILL_PRIMARY__TIMEOUT": "1"}, concurrency=1)
     if fault == "frozen":
         primary.freeze()
     else:
