@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from protocol.world import Run
+from protocol.workers import Run
 from services.timed_ledger import TimedLedger
 
 from uploadmill.backends.ledger import gc, proposals

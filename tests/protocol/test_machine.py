@@ -28,7 +28,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from protocol.processes import LATE, LOST, REFUSED, Process
-from protocol.world import ROLES, Product, Worker, World, whole_world
+from protocol.product import Product
+from protocol.things import ROLES
+from protocol.workers import Worker
+from protocol.world import World, whole_world
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "40"))
 STEPS = int(os.environ.get("MACHINE_STEPS", "50"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from protocol.processes import LOST
+from protocol.product import Product
 from protocol.switched_off import (
     CommitsUnchecked,
     DecidedByTheStoreWrittenTo,
@@ -28,7 +29,8 @@ from protocol.switched_off import (
     withdrawing,
 )
 from protocol.watch import Violation
-from protocol.world import Product, Worker, World, whole_world
+from protocol.workers import Worker
+from protocol.world import World, whole_world
 
 from uploadmill.job import JobState
 

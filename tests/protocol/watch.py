@@ -10,7 +10,7 @@ from uploadmill.job import Envelope, JobResult, JobState, Outcome
 from uploadmill.wire import ENVELOPES, OUTCOMES, UPLOADS
 
 if TYPE_CHECKING:
-    from protocol.world import World
+    from protocol.things import Things
 
 #: What the test's processor writes between the name of the worker and the bytes it was given.
 MADE_FROM = b" made this from: "
@@ -37,7 +37,7 @@ class Violation(AssertionError):
 class Watch:
     """Looks at the ledger and at all stores, and remembers what it has ever seen."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Things) -> None:
         self.world = world
         self.envelopes: dict[str, Envelope] = {}
         self.outcomes: dict[str, Outcome] = {}

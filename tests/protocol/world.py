@@ -7,195 +7,32 @@ one processor, and Celery, which the loop runs its steps through.
 
 from __future__ import annotations
 
-import hashlib
-import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import redis
 from protocol.processes import Process, Seen
-from protocol.watch import BAD, CRASH, INFECTED, MADE_FROM, POISON, Watch
-from services.memory_stores import MoodyStorage
-from services.timed_ledger import CLOCK, TimedLedger
+from protocol.product import Product, put_in_place
+from protocol.things import ROLES, Things
+from protocol.workers import STEP_LIMIT, Node, Worker
 
-from uploadmill.backends.ledger import gc, proposals, settle
-from uploadmill.backends.ledger import ledger as ledger_module
+from uploadmill.backends.ledger import gc, proposals
 from uploadmill.backends.ledger.answers import End, Go
-from uploadmill.backends.ledger.decisions import Decisions
 from uploadmill.backends.ledger.ledger import OPEN
-from uploadmill.backends.ledger.reconcile import reconcile
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.storage import memory, placing
 from uploadmill.backends.storage.roles import Stores
-from uploadmill.errors import CorruptUpload, StepTimeout, UploadmillError
+from uploadmill.errors import StepTimeout, UploadmillError
 from uploadmill.ids import derived_job_id
-from uploadmill.job import ScanCertificate
-from uploadmill.pipeline import Plan, Scan, StepOptions
-from uploadmill.producer import acceptance, replaying, staging
+from uploadmill.producer import staging
 from uploadmill.producer.acceptance import Job
 from uploadmill.producer.clients import Clients
 from uploadmill.producer.replaying import replay
 from uploadmill.producer.staging import Request
-from uploadmill.settings import LedgerSettings, Settings, WorkerSettings
-from uploadmill.tasks.commit import CommitTask
-from uploadmill.tasks.pin import PinTask
-from uploadmill.tasks.scan import ScanTask
-from uploadmill.tasks.work import Produced, StepResult
-from uploadmill.wire import OUTCOMES
-from uploadmill.worker import loop
-from uploadmill.worker.loop import JobRun
-from uploadmill.worker.wiring import Mill
-from uploadmill.worker.workspace import Workspaces
-
-ROLES = ("staging", "primary", "secondary", "quarantine")
-START = 1_800_000_000_000
-
-#: Seconds after which the keeper of a lease ends a step; the test's steps all have this limit.
-STEP_LIMIT = 60.0
-
-
-class Stamp(StepOptions):
-    """The test's processor: every worker makes bytes of its own from the same source."""
-
-    step = "stamp"
-
-
-PLAN = Plan.of("stamped", [Scan(time_limit=STEP_LIMIT), Stamp()])
-
-
-class Run(JobRun):
-    """The worker's loop, with its steps called directly and not through Celery."""
-
-    def __init__(self, worker: Worker, mill: Mill, job_id: str, settings: Settings) -> None:
-        self.worker = worker
-        request = SimpleNamespace(hostname=worker.name, delivery_info={})
-        app = SimpleNamespace(
-            mill=mill, settings=settings, step_events=lambda _: _Silent(), tasks={}
-        )
-        super().__init__(app, SimpleNamespace(request=request), job_id)
-
-    def _plan(self) -> Plan:
-        if self._record.plan is None:
-            self._current.record = loop.replace(self._record, plan=PLAN)
-        return PLAN
-
-    def _trace(self, step: str, *_: Any) -> StepResult:
-        bench = SimpleNamespace(mill=self.mill, work=self.mill.work)
-        return self.worker.act(f"run {step}", lambda: self._ran(step, bench))
-
-    def _ran(self, step: str, bench: Any) -> StepResult:
-        self.worker.ran.append(step)
-        return self.STEPS[step](self, bench)
-
-    def _pin(self, bench: Any) -> StepResult:
-        return PinTask.run(bench, self.job_id)
-
-    def _scan(self, bench: Any) -> StepResult:
-        return ScanTask.run(bench, self.job_id)
-
-    def _commit(self, bench: Any) -> StepResult:
-        return CommitTask.run(bench, self.job_id)
-
-    def _stamp(self, bench: Any) -> StepResult:
-        work = bench.work(self.job_id)
-        content = work.original.read_bytes()
-        if content.startswith(BAD) and not self.worker.world.tolerant:
-            raise CorruptUpload("it is bad")
-        if content in (POISON, CRASH):
-            self.worker.crashes = content == CRASH
-            self.worker.die()
-        target = work.target("copy")
-        target.write_bytes(self.worker.maker.encode() + MADE_FROM + content)
-        return StepResult(files={"copy": Produced(target, "text/plain")})
-
-    STEPS = {"pin": _pin, "scan": _scan, "stamp": _stamp, "commit": _commit}  # noqa: RUF012
-
-
-class _Silent:
-    """Celery events nobody asked for."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
-class _Keeper:
-    """Stands for the lease's thread: what it keeps, the world renews when time passes."""
-
-    good = True
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self.held: tuple[str, str, str] | None = None
-
-    def hold(self, job_id: str, token: str, step: str, *_: Any) -> None:
-        self.held = job_id, token, step
-
-    def drop(self) -> None:
-        if not self.process.killed:  # the dead run no ``finally``
-            self.held = None
-
-
-class Scanner:
-    """Finds ``VIRUS``, and remembers what it has cleared."""
-
-    def __init__(self) -> None:
-        self.cleared: set[str] = set()
-
-    def scan(self, path: Path) -> ScanCertificate:
-        content = path.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        clean = INFECTED not in content
-        if clean:
-            self.cleared.add(sha256)
-        return ScanCertificate(
-            sha256=sha256,
-            verdict="clean" if clean else "infected",
-            signature=None if clean else "Test",
-            engine="Test 1",
-            signatures="1",
-            scanned_at=datetime(2027, 1, 15, tzinfo=UTC),
-        )
-
-
-class Worker(Process):
-    """One run of a worker's child on one job."""
-
-    def __init__(self, world: World, name: str, job_id: str, node: Node) -> None:
-        super().__init__(name, Worker._work)
-        self.world, self.job_id, self.node = world, job_id, node
-        self.maker = node.maker
-        self.keeper = _Keeper(self)
-        #: Every token the ledger gave it, also those it never heard of.
-        self.tokens: list[str] = []
-        #: The steps it has begun.
-        self.ran: list[str] = []
-        #: Its parent is alive, and says that it died.
-        self.crashes = False
-        self.reported = False
-        #: Time has passed without it.
-        self.was_frozen = False
-
-    def _work(self) -> None:
-        world = self.world
-        settings = world.settings(worker=WorkerSettings(workspace=self.node.root))
-        mill = Mill(settings)
-        settler = world.settler(self)
-        mill.__dict__.update(
-            stores=settler.stores,
-            scanner=world.scanner,
-            ledger=settler.ledger,
-            settler=settler,
-            lease=self.keeper,
-            workspaces=Workspaces(self.node.root),
-        )
-        world.product.run(self, mill, self.job_id, settings).run()
+from uploadmill.settings import Settings
 
 
 class Producer(Process):
@@ -206,75 +43,23 @@ class Producer(Process):
         self.job_id = job_id
 
 
-class Node:
-    """A workspace root, and whose bytes are made there."""
-
-    def __init__(self, root: Path, maker: str) -> None:
-        self.root, self.maker = root, maker
-
-
-@dataclass(frozen=True)
-class Product:
-    """The product's parts; a test of a rule replaces the one that keeps it."""
-
-    ledger: type[TimedLedger] = TimedLedger
-    settler: type[Settler] = Settler
-    decisions: type[Decisions] = Decisions
-    run: type[Run] = Run
-    accept: Callable[[Clients, staging.Staged], Job] = acceptance.accept
-    upload_key: Callable[[str, str], str] = staging.upload_key
-    fresh: Callable[..., bool] = acceptance._fresh
-    reconcile: Callable[[Settler], Any] = reconcile
-    unneeded: Callable[..., Any] = gc._unneeded
-    constants: Any = LedgerSettings
-
-
-class World:
+class World(Things):
     """Everything there is: ledger, stores, nodes, processes, and what was asked of them."""
 
-    prefix = "media/"
-
     def __init__(self, url: str, folder: Path, product: Product, **constants: float) -> None:
+        super().__init__(product.ledger(url, product.constants(**constants)), url)
         self.url, self.folder, self.product = url, folder, product
-        self.ledger = product.ledger(url, product.constants(**constants))
-        self.ms = START
-        self.ledger.redis.set(CLOCK, START)
-        #: The same Redis, with bytes as they are.
-        self.raw = redis.Redis.from_url(url)
-        self.stores = Stores(
-            **{role: MoodyStorage(role) for role in ROLES},
-            prefix=self.prefix,
-        )
-        self.scanner = Scanner()
         self._processes: list[Process] = []
         self.workers: list[Worker] = []
-        self.late: list[Callable[[], Any]] = []
-        self.copies: list[tuple[float, dict[str, bytes]]] = []
-        self.contents: dict[str, list[bytes]] = {}
-        self.overwritten: set[str] = set()
-        self.cancelled: set[str] = set()
-        self.timed_out: set[str] = set()
         self.actions = 0
-        self.rollbacks = 0
-        self.forgot = 0
         #: The workers' processors are of another version, which takes what is bad.
         self.tolerant = False
         self._names = 0
         self.nodes = [self._node("A"), self._node("B")]
-        self.watch = Watch(self)
-
-    # -- time ---------------------------------------------------------------------------------
-
-    def time(self) -> float:
-        return self.ms / 1000
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.time(), UTC)
 
     def pass_time(self, seconds: float) -> None:
         """Time for all; who is not frozen keeps its lease, and ends a step that takes too long."""
-        self.ms += round(seconds * 1000)
-        self.ledger.redis.set(CLOCK, self.ms)
+        self.turn_clock(seconds)
         for worker in self.workers:
             worker.was_frozen |= worker.alive and worker.frozen
             if not worker.alive or worker.frozen or worker.keeper.held is None:
@@ -359,11 +144,8 @@ class World:
             return Seen(inner, role, process, self._told, self.late.append)
 
         stores = {role: seen(getattr(self.stores, role), role) for role in ROLES}
-        settler = self.product.settler(
-            seen(self.ledger, "ledger"), Stores(**stores, prefix=self.prefix)
-        )
-        settler.decisions = self.product.decisions(settler.stores.staging)
-        return settler
+        ledger = seen(self.ledger, "ledger")
+        return self.product.settler(ledger, Stores(**stores, prefix=self.prefix))
 
     def step(self, process: Process, fault: str | None = None) -> None:
         """One action of one process, and a look at the promises."""
@@ -415,74 +197,6 @@ class World:
         self.nodes[index] = self._node(node.maker)
         self.watch.look()
 
-    # -- what happens to Redis and to the stores ----------------------------------------------
-
-    def copy_redis(self) -> None:
-        keys = self.ledger.redis.keys("um:*")
-        with self.raw.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.dump(key)
-            dumps = dict(zip(keys, pipeline.execute(), strict=True))
-        self.copies.append((self.time(), dumps))
-
-    def young_copies(self) -> list[dict[str, bytes]]:
-        """Those that Redis may fall back to: an older state is emptied and reconciled."""
-        oldest = self.time() - self.ledger.constants.heal_grace
-        return [copy for at, copy in self.copies if at > oldest]
-
-    def put_back(self, copy: dict[str, bytes] | None = None) -> None:
-        """Redis falls back to an older state, by default the last one copied."""
-        copy = self.copies[-1][1] if copy is None else copy
-        self.empty_redis()
-        self.rollbacks += 1
-        with self.raw.pipeline(transaction=False) as pipeline:
-            for key, dump in copy.items():
-                pipeline.restore(key, 0, dump)
-            pipeline.execute()
-
-    def empty_redis(self) -> None:
-        self.forgot += 1
-        self.ledger.redis.flushdb()
-        self.ledger.redis.set(CLOCK, self.ms)
-
-    def overwrite(self, job_id: str, content: bytes) -> bool:
-        """The client of a presigned address writes once more."""
-        envelope = self.watch.envelopes.get(job_id)
-        gone = envelope is None or self.object("staging", envelope.job.staged.key) is None
-        if gone or self.stores.staging.out:
-            return False
-        self.overwritten.add(job_id)
-        self.contents[job_id].append(content)
-        MoodyStorage.put(self.stores.staging, envelope.job.staged.key, content)
-        return True
-
-    def forget_outcome(self, job_id: str) -> None:
-        """The outcome is older than ``tombstone_keep``, and collected."""
-        self.stores.staging.delete(f"{OUTCOMES}{job_id}.json")
-
-    def land(self) -> None:
-        """A write that was reported as failed lands now."""
-        with suppress(UploadmillError):
-            self.late.pop(0)()
-        self.watch.look()
-
-    # -- what the watch asks ------------------------------------------------------------------
-
-    def store(self, role: str) -> MoodyStorage:
-        return getattr(self.stores, role)
-
-    def object(self, role: str, key: str) -> Any:
-        return self.store(role)._objects.get(key)
-
-    def objects(self, role: str, prefix: str) -> list[tuple[str, Any]]:
-        found = list(self.store(role)._objects.items())
-        return [(key, item) for key, item in found if key.startswith(prefix)]
-
-    def accepted_for(self, job_id: str) -> float:
-        """Seconds since the first envelope of the job could have been accepted."""
-        found = self.watch.envelopes[job_id].job.enqueued_at
-        return (self.now() - found).total_seconds()
-
     def may_be_poison(self, job_id: str) -> bool:
         """Whether enough runs died, or are still frozen, to say so of the job."""
         constants = self.ledger.constants
@@ -525,8 +239,7 @@ class World:
     def close(self) -> None:
         for process in self.processes:
             process.kill()
-        self.ledger.close()
-        self.raw.close()
+        super().close()
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -564,16 +277,6 @@ class World:
             process.tokens.append(answer.token)
 
 
-class _Clock(datetime):
-    """``datetime`` for modules of the product, telling the world's time."""
-
-    world: World
-
-    @classmethod
-    def now(cls, _: Any = None) -> datetime:  # type: ignore[override]
-        return cls.world.now()
-
-
 @contextmanager
 def whole_world(
     url: str, folder: Path, product: Product | None = None, **constants: float
@@ -582,23 +285,7 @@ def whole_world(
     product = product or Product()
     with pytest.MonkeyPatch.context() as patch:
         world = World(url, folder, product, **constants)
-        world.empty_redis()
-        clock = type("Clock", (_Clock,), {"world": world})
-        for module in (memory, proposals, loop, staging, replaying):
-            patch.setattr(module, "datetime", clock)
-        for module in (settle, loop):
-            patch.setattr(module, "boot_time", world.time)
-            patch.setattr(loop, "REPEAT", 0)
-        for module in (staging, replaying):
-            patch.setattr(module, "now", world.time)
-        chance = random.Random(1)  # noqa: S311 - the same in every run of the test
-        for module in (ledger_module, loop):
-            patch.setattr(module, "random", chance)
-        timing = placing.Timing(clock=world.time, sleep=lambda _: None, chance=lambda: 0.5)
-        patch.setitem(placing.place.__kwdefaults__, "timing", timing)
-        patch.setattr(staging, "upload_key", product.upload_key)
-        patch.setattr(acceptance, "_fresh", product.fresh)
-        patch.setattr(gc, "_unneeded", product.unneeded)
+        put_in_place(patch, product, world)
         try:
             yield world
         finally:
