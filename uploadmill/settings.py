@@ -108,6 +108,13 @@ class LedgerSettings(Table):
     )
     workspace_max: float = Field(default=2 * DAY, gt=0, description="oldest workspace")
     tombstone_keep: float = Field(default=30 * DAY, gt=0, description="outcomes in staging")
+    wait_local_fsync: bool = Field(
+        default=False,
+        description="accept a job only once Redis has it on its disk (appendonly yes); up to 1 s",
+    )
+    wait_replicas: int = Field(
+        default=0, ge=0, description="accept a job only once so many replicas have it"
+    )
     retry_delay: float = Field(
         default=5.0, gt=0, description="before a job goes on after an error; grows with its age"
     )

@@ -21,7 +21,7 @@ from uploadmill.backends.ledger.record import (
     Record,
     WorkFile,
 )
-from uploadmill.backends.ledger.scripts import Scripts, serving
+from uploadmill.backends.ledger.scripts import Scripts, Wait, serving
 from uploadmill.errors import LedgerUnavailable
 from uploadmill.job import ErrorData, Outcome, Placement, ScanCertificate, UploadJob
 from uploadmill.pipeline import Pin, Plan
@@ -31,6 +31,7 @@ from uploadmill.wire import LEDGER_PREFIX
 OPEN = LEDGER_PREFIX + "open"
 HEAL = LEDGER_PREFIX + "heal"
 ENDED = LEDGER_PREFIX + "ended"
+FAILED = LEDGER_PREFIX + "failed"
 JOB = LEDGER_PREFIX + "job:"
 AGREED = LEDGER_PREFIX + "agreed:"
 
@@ -61,6 +62,7 @@ class Ledger(Scripts):
     def __init__(self, url: str, constants: LedgerSettings, timeout: float = 5.0) -> None:
         super().__init__(url, timeout)
         self.constants = constants
+        self._waits = _waits(constants)
 
     def probe(self) -> None:
         """Prove that the ledger is there and has room for a write.
@@ -81,6 +83,7 @@ class Ledger(Scripts):
             _ms(job.deadline),
             _ms(self.constants.publish_grace),
             RECORD_VERSION,
+            waits=self._waits,
         )
         outcome = Outcome.model_validate_json(reply[1]) if reply[0] == "ended" else None
         return Accepted(reply[0], outcome)
@@ -204,7 +207,8 @@ class Ledger(Scripts):
             _ms(self.constants.result_ttl),
             RECORD_VERSION,
             STREAM_LENGTH,
-            keys=(HEAL, ENDED),
+            keys=(HEAL, ENDED, FAILED),
+            waits=self._waits,
         )
         return str(reply[0])
 
@@ -258,8 +262,26 @@ class Ledger(Scripts):
         """
         return str(self.call("agree", (AGREED + name,), (value, _ms(hold)))[0])
 
-    def _run(self, name: str, job_id: str, *arguments: Any, keys: Sequence[str] = ()) -> list[Any]:
-        return self.call(name, (JOB + job_id, OPEN, *_STATS, *keys), (job_id, *arguments))
+    def _run(
+        self,
+        name: str,
+        job_id: str,
+        *arguments: Any,
+        keys: Sequence[str] = (),
+        waits: Sequence[Wait] = (),
+    ) -> list[Any]:
+        keys = (JOB + job_id, OPEN, *_STATS, *keys)
+        return self.call(name, keys, (job_id, *arguments), waits)
+
+
+def _waits(constants: LedgerSettings) -> tuple[Wait, ...]:
+    """What to wait for after a job was accepted or ended."""
+    waits: list[Wait] = []
+    if constants.wait_local_fsync:
+        waits.append(("WAITAOF", 1, 0))
+    if constants.wait_replicas:
+        waits.append(("WAIT", constants.wait_replicas))
+    return tuple(waits)
 
 
 def _answer(reply: list[Any]) -> Reply:

@@ -32,6 +32,9 @@ _OUTAGE_WORDS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY")
 #: Seconds for which a connection that has answered is taken to stand without a look.
 TRUSTED = 1.0
 
+#: Seconds that Redis may take to make a write durable: ``appendfsync everysec`` takes one.
+DURABLE_WITHIN = 1.5
+
 #: Of which texts a script is made, where that is not the usual ``clock``, ``record`` and its own.
 _PARTS = {
     "due": ("clock", "due"),
@@ -39,6 +42,10 @@ _PARTS = {
     "stats": ("clock", "stats"),
     "agree": ("agree",),
 }
+
+
+#: ``WAIT`` or ``WAITAOF``, and how many must acknowledge.
+Wait = tuple[str, int] | tuple[str, int, int]
 
 
 class Scripts:
@@ -69,25 +76,27 @@ class Scripts:
         self._resting.clear()
         self.redis.close()
 
-    def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
-        """Run a script.
+    def call(
+        self, name: str, keys: Sequence[str], arguments: Sequence[Any], waits: Sequence[Wait] = ()
+    ) -> list[Any]:
+        """Run a script, and wait until what it wrote is as durable as *waits* ask for.
 
         Raises:
-            LedgerUnavailable: Redis does not serve us.
+            LedgerUnavailable: Redis does not serve us, or the write may not be durable.
         """
         text, sha = self._scripts.get(name) or self._load(name)
         words = (len(keys), *keys, *arguments)
         with serving():
             try:
-                return self._exchange("EVALSHA", sha, *words)
+                return self._exchange(("EVALSHA", sha, *words), waits)
             except redis.exceptions.NoScriptError:
-                return self._exchange("EVAL", text, *words)
+                return self._exchange(("EVAL", text, *words), waits)
 
     def text(self, name: str) -> str:
         """The Lua text called *name*."""
         return _text(name)
 
-    def _exchange(self, *words: Any) -> list[Any]:
+    def _exchange(self, words: Sequence[Any], waits: Sequence[Wait]) -> list[Any]:
         """Send a command and read its reply.
 
         By hand: redis-py's client takes three times the CPU, half of it to find out before every
@@ -97,6 +106,8 @@ class Scripts:
         try:
             connection.send_packed_command([_packed(words)])
             reply = cast("list[Any]", connection.read_response())
+            for wait in waits:
+                _durable(connection, wait)
         except redis.ResponseError:
             self._resting.append((connection, time.monotonic()))
             raise
@@ -137,6 +148,27 @@ def serving() -> Iterator[None]:
         if outage or word in _OUTAGE_WORDS:
             raise LedgerUnavailable(f"Redis does not serve us ({word})") from error
         raise
+
+
+def _durable(connection: Any, wait: Wait) -> None:
+    """Wait for what this very connection has written.
+
+    Raises:
+        LedgerUnavailable: Too few have acknowledged it in time.
+    """
+    connection.send_packed_command([_packed((*wait, round(DURABLE_WITHIN * 1000)))])
+    if not connection.can_read(timeout=DURABLE_WITHIN + 1):
+        raise redis.TimeoutError("no reply to WAIT")
+    try:
+        reply = connection.read_response()
+    except redis.ResponseError as error:  # no append-only file, or a server older than the command
+        raise LedgerUnavailable(f"Redis took the write and refuses {wait[0]}: {error}") from error
+    acknowledged = reply[0] if isinstance(reply, list) else reply
+    if acknowledged < wait[1]:
+        raise LedgerUnavailable(
+            f"Redis took the write, and it is not certain to keep it: {wait[0]} gave "
+            f"{acknowledged} of {wait[1]} within {DURABLE_WITHIN:g} s"
+        )
 
 
 def _packed(words: Sequence[Any]) -> bytes:

@@ -13,5 +13,9 @@ if r.state == '' then
 end
 -- A job that ended while Redis had forgotten it has no hash here; its envelope was the arbiter.
 if r.payload_hash ~= '' and r.payload_hash ~= ARGV[3] then return { 'conflict' } end
-if r.state == 'open' then return { 'open' } end
+if r.state == 'open' then
+  -- A write, so that who waits until it is durable has waited for the first one too.
+  redis.call('HSET', job, 'state', 'open')
+  return { 'open' }
+end
 return { 'ended', redis.call('HGET', job, 'outcome') }

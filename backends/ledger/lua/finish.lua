@@ -1,5 +1,5 @@
 -- finish: write down a decision that was made. No token: whoever knows the decision may.
--- KEYS …, heal, ended
+-- KEYS …, heal, ended, failed
 -- ARGV id, outcome, digest, state, error code, location, notify (1 or ''), result_ttl ms,
 --      record version, stream length
 local digest, state, location, notify = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
@@ -24,6 +24,10 @@ redis.call('HSET', job, 'v', ARGV[9], 'state', state, 'outcome', ARGV[2], 'diges
   'location', location, 'payload_hash', r.payload_hash)
 if notify ~= '' then tell() end
 redis.call('PEXPIRE', job, ARGV[8])
+if state == 'failed' then -- to be listed as long as its record is there
+  redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', clock() - ARGV[8])
+  redis.call('ZADD', KEYS[9], clock(), id)
+end
 for _, set in ipairs({ open, since, running, waiting }) do redis.call('ZREM', set, id) end
 if location == 'secondary' then redis.call('ZADD', KEYS[7], clock(), id) end
 return { 'done' }
