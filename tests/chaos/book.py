@@ -60,6 +60,12 @@ class Book:
         with self._lock, self.path.open("a") as file:
             file.write(f"{time.monotonic() - self._began:8.2f} {text}\n")
 
+    def longest(self, name: str, began: float) -> float:
+        """Measure the time since *began*; the longest such time is kept."""
+        took = time.monotonic() - began
+        self.measured[name] = max(took, self.measured.get(name, 0.0))
+        return took
+
     def first(self, kind: dict[str, str], where: str, what: str) -> None:
         """Add a violation, once."""
         if where not in kind:

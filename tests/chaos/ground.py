@@ -33,6 +33,9 @@ from uploadmill.worker.reconciling import LOCK
 TESTS = Path(__file__).parents[1]
 APP = "chaos.app"
 
+#: The variable that makes a worker one of another node.
+WORKSPACE = "UPLOADMILL_WORKER__WORKSPACE"
+
 #: For the short form, in which a killed worker's job goes on within seconds.
 SHORT = {
     "UPLOADMILL_LEDGER__LEASE": "2",
@@ -64,6 +67,7 @@ class Ground:
     Attributes:
         short: Whether it must be over within seconds.
         faults: How the workers' application misbehaves; see :mod:`chaos.app`.
+        workspaces: Of the nodes that are there when it is calm.
         drain_limit: Seconds in which all jobs must have ended once the faults have stopped.
     """
 
@@ -79,7 +83,7 @@ class Ground:
     valkey: EmbeddedValkey
     rabbitmq: RabbitMQ | None = None
     crew: list[Member] = field(default_factory=list)
-    lost_nodes: list[Path] = field(default_factory=list)
+    workspaces: set[Path] = field(default_factory=set)
     stopping: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -248,9 +252,16 @@ class Ground:
         if self.short:
             self.free_reconcile()
         self.crew.clear()
-        for member in members[: 1 if self.short else 2]:
-            self.hire(faults={"calm": True}, environ=_place(member.environ), ready=False)
+        for environ in self._nodes(members):
+            self.hire(faults={"calm": True}, environ=environ, ready=False)
         self.book.note("calm")
+
+    def _nodes(self, members: Sequence[Member]) -> list[dict[str, str]]:
+        """The variables of one worker for each node that is still there."""
+        nodes = {member.environ.get(WORKSPACE): _place(member.environ) for member in members}
+        for node in nodes:
+            self.workspaces.add(Path(node) if node else self.environment.settings.worker.workspace)
+        return list(nodes.values())
 
     def drain(self) -> bool:
         """Whether all jobs ended in time, and everything of theirs was cleared away."""
@@ -273,23 +284,18 @@ class Ground:
             # The visibility timeout passes: messages of killed workers come back, to be dropped.
             for message in client.zrange("unacked_index", 0, -1):
                 client.zadd("unacked_index", {message: 0}, xx=True)
-            return client.llen(QUEUE) + client.hlen("unacked") == 0
+            left = client.llen(QUEUE) + client.hlen("unacked")
+            return left == 0 and not any(any((at / "jobs").glob("*")) for at in self.workspaces)
         return False
 
     def check(self) -> None:
         """Compare everything with what must be."""
         self.stop_warm(self.crew)
         self.watcher.stop()
-        workspaces = {self.environment.settings.worker.workspace} | {
-            Path(member.environ["UPLOADMILL_WORKER__WORKSPACE"])
-            for member in self.crew
-            if "UPLOADMILL_WORKER__WORKSPACE" in member.environ
-        }
-        left = tuple(workspaces - set(self.lost_nodes))
         places = Places(
             folder=self.folder,
             redis_url=self.valkey.url,
-            workspaces=left,
+            workspaces=tuple(self.workspaces),
             state_of=lambda job_id: self.uploads.status(job_id).state,
             broker_is_redis=is_redis(self.environment.settings.broker_url),
         )

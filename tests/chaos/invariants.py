@@ -118,11 +118,7 @@ class Checker:
         for workspace in self.places.workspaces:
             jobs = workspace / "jobs"
             left = [path.name for path in jobs.iterdir()] if jobs.exists() else []
-            self._none("workspaces of open jobs", [name for name in left if not self._ended(name)])
-
-    def _ended(self, job_id: str) -> bool:
-        """Of an ended job whose last worker was killed: the node's gc comes for it later."""
-        return (self.staging / OUTCOMES / f"{job_id}.json").exists()
+            self._none(f"workspaces in {workspace.name}", left)
 
     def _none(self, what: str, found: list[str]) -> None:
         if found:

@@ -182,10 +182,8 @@ def take_over(ground: Ground) -> None:
         ground.kill_group(doomed)
         while any(fence == before[job] for job, fence in _fences(ground, hung).items()):
             time.sleep(0.02)
-        took = time.monotonic() - began
-        ground.book.measured["seconds until the jobs of a killed worker run again"] = max(
-            took, *ground.book.measured.values(), 0.0
-        )
+        name = "seconds until the jobs of a killed worker run again"
+        took = ground.book.longest(name, began)
         if took > ground.lease + TAKE_OVER:
             ground.book.first(ground.book.wrong, "take-over", f"took {took:.1f} s")
         doomed = heir

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 from chaos import clock, disk
 from chaos.corpus import PIPELINES, Upload
-from chaos.ground import Ground, Member
+from chaos.ground import WORKSPACE, Ground, Member
 from chaos.scenario import Scenario
-
-WORKSPACE = "UPLOADMILL_WORKER__WORKSPACE"
 
 #: The next version's pipelines: one has a step more, one is new.
 NEXT = {
@@ -26,11 +25,13 @@ def roll(ground: Ground) -> None:
     crew = [*ground.hire(2, environ=old), *ground.hire(1, environ=new)]
     uploads = [_for_both(upload) for upload in ground.corpus.mixed(ground.jobs)]
     with ground.submitting(uploads, pause=0.05):
-        for number in range(6 if ground.short else 40):
+        for number in range(4 if ground.short else 40):
             member = crew[number % len(crew)]
             ground.book.fault("warm_restart", str(member.worker.pid))
             member.environ = {**member.environ, **(new if number % 2 == 0 else old)}
+            began = time.monotonic()
             ground.stop_warm([member])
+            ground.book.longest("seconds until a worker told to stop has gone", began)
             ground.tend()
             member.worker.wait_ready()
     for member in crew:
@@ -93,7 +94,6 @@ def lose_node(ground: Ground) -> None:
         ground.pause(1.5)
         _lose(ground, doomed)
         b.rename(b.with_name("gone"))
-        ground.lost_nodes.append(b)
         ground.pause(1)
 
 

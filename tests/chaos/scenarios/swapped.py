@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chaos.book import Entry
 from chaos.corpus import expecting
-from chaos.ground import Ground
+from chaos.ground import WORKSPACE, Ground
 from chaos.points import Armed
 from chaos.scenario import Scenario
 from uploadmill.job import JobState
@@ -27,7 +27,7 @@ def swap(ground: Ground) -> None:
     ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": stop_for}
     for node in ("a", "b"):
         root = ground.folder / f"node-{node}"
-        ground.hire(2, concurrency=1, environ={"UPLOADMILL_WORKER__WORKSPACE": str(root)})
+        ground.hire(2, concurrency=1, environ={WORKSPACE: str(root)})
     cases = [
         *((point, "", REJECTED) for point in BEFORE_PIN),
         *((point, then, EITHER) for point in AFTER_PIN for then in ("", "kill_group")),
@@ -63,4 +63,4 @@ def _order(folder: Path, entry: Entry, content: bytes) -> Path:
     return path
 
 
-SWAPPED = Scenario("bytes_swapped", swap, jobs=(130, 39))
+SWAPPED = Scenario("bytes_swapped", swap, jobs=(130, 13))
