@@ -48,7 +48,10 @@ def custom_step(work: Work, processor: Processor[Any]) -> StepResult:
         target = work.target(output)
         facts = run_processor(work.step, processor.function, path, target, options)
         extracted |= _checked(work.step, facts)
-        files[output] = _describe(target) if target.exists() else work.unchanged(output)
+        written = target.exists()
+        files[output] = (
+            run_processor(work.step, _describe, target) if written else work.unchanged(output)
+        )
     replaced = sorted(output for output in files if files[output].path != work.files[output])
     changed = f"replaced {', '.join(replaced)}" if replaced else None
     return StepResult(files=files if replaced else None, extracted=extracted, changed=changed)

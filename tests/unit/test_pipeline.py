@@ -30,8 +30,9 @@ from uploadmill.errors import (
 from uploadmill.job import NotScanned, ScanCertificate
 from uploadmill.pipeline import Step, StepOptions
 from uploadmill.settings import PipelineSettings, Settings
+from uploadmill.tasks import extract_metadata, optimize, registry, resize, validate
 from uploadmill.tasks import pipeline as module
-from uploadmill.tasks import registry
+from uploadmill.tasks.base import run_processor
 from uploadmill.tasks.processor import Processor
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "processors"
@@ -100,6 +101,22 @@ def test_a_photograph_goes_through_all_steps(tmp_path, temporary):
     assert saved.exists()
     assert [] == list(temporary.iterdir())
     assert content == path.read_bytes()
+
+
+def test_all_that_parses_uploaded_bytes_is_entered_at_one_place(monkeypatch):
+    entered = []
+
+    def watched(step, function, *args, **kwargs):
+        entered.append(step)
+        return run_processor(step, function, *args, **kwargs)
+
+    for step in (validate, extract_metadata, resize, optimize):
+        monkeypatch.setattr(step, "run_processor", watched)
+
+    with photo(Answer()).run(photograph()):
+        pass
+
+    assert ["validate", "extract_metadata", "resize", "optimize"] == list(dict.fromkeys(entered))
 
 
 @pytest.mark.parametrize("kind", [str, Path, "file", bytes])
