@@ -42,6 +42,7 @@ class Watch:
         self.envelopes: dict[str, Envelope] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.promised: set[str] = set()
+        self._taken_on: dict[str, bytes] = {}
         self._ends: dict[str, tuple[str, str]] = {}
         self._results: dict[str, bytes] = {}
         self._looked_at: set[tuple[str, str, str]] = set()
@@ -63,6 +64,12 @@ class Watch:
         self._check_places()
         self._check_bytes()
         self._check_deaths()
+
+    def promise(self, job_id: str, content: bytes | None) -> None:
+        """A producer was told that its upload was taken on; None where it is a replay's."""
+        self.promised.add(job_id)
+        if content is not None and self._taken_on.setdefault(job_id, content) != content:
+            raise Violation("I7", job_id, "two different uploads were taken on as one")
 
     # -- I1: one outcome, whoever tells of it -----------------------------------------------
 

@@ -36,11 +36,13 @@ from uploadmill.settings import Settings
 
 
 class Producer(Process):
-    """One call of ``enqueue``."""
+    """One call of ``enqueue`` or ``replay``."""
 
-    def __init__(self, name: str, main: Callable[[Any], Any], job_id: str) -> None:
+    def __init__(
+        self, name: str, main: Callable[[Any], Any], job_id: str, content: bytes | None = None
+    ) -> None:
         super().__init__(name, main)
-        self.job_id = job_id
+        self.job_id, self.content = job_id, content
 
 
 class World(Things):
@@ -94,7 +96,7 @@ class World(Things):
             staged = staging.stage(clients, request, content, None)
             return self.product.accept(clients, staged)
 
-        return self._begin(Producer(self._name("producer"), main, job_id))
+        return self._begin(Producer(self._name("producer"), main, job_id, content))
 
     def replayer(self, job_id: str) -> Producer:
         """Somebody who wants a job that ended badly to run again."""
@@ -270,7 +272,7 @@ class World(Things):
         if isinstance(process, Worker) and process.crashes:
             self.report(process)
         if isinstance(process, Producer) and isinstance(process.answer, Job):
-            self.watch.promised.add(process.answer.id)
+            self.watch.promise(process.answer.id, process.content)
 
     def _told(self, process: Process, answer: Any) -> None:
         if isinstance(process, Worker) and isinstance(answer, Go | End):
