@@ -22,9 +22,10 @@ QUICK = {
     "UPLOADMILL_WORKER__SWEEP": "0.5",
 }
 
-#: ``photo`` in short, with one second for its resize step.
+#: ``photo`` in short, with one second for its resize step; and one that tests change.
 PIPELINES = {
-    "hasty": {"steps": ["validate", "scan", {"step": "resize", "thumb": "64x64", "time_limit": 1}]}
+    "hasty": {"steps": ["validate", "scan", {"step": "resize", "thumb": "64x64", "time_limit": 1}]},
+    "shop": {"steps": ["validate", "scan", {"step": "resize", "thumb": "64x64"}, "optimize"]},
 }
 
 
@@ -42,13 +43,14 @@ class Mill:
         faulty: bool = False,
         concurrency: int = 1,
         extra: Mapping[str, str] | None = None,
+        app: str = "services.faulty_app",
     ) -> Worker:
         """One more worker, with variables of its own; a faulty one does what the test arms."""
         if not faulty:
             return self.environment.start_worker(extra, concurrency=concurrency)
         faults = {"PYTHONPATH": str(TESTS), "FAULT_FOLDER": str(self.faults)}
         return self.environment.start_worker(
-            {**faults, **(extra or {})}, concurrency=concurrency, app="services.faulty_app"
+            {**faults, **(extra or {})}, concurrency=concurrency, app=app
         )
 
     def arm(self, fault: str, times: int = 1) -> None:
