@@ -1,14 +1,30 @@
-"""A real S3 server for this ring."""
+"""What many tests of this ring begin with: a ledger, what ends jobs, a real S3 server."""
 
 from collections.abc import Iterator
 
 import pytest
+from services.memory_stores import memory_stores
 from services.missing import missing
 from services.seaweed import Seaweed, seaweed, weed
+from services.timed_ledger import TimedLedger, timed_ledger
 
+from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.s3 import S3Storage
 
 BUCKET = "uploadmill-tests"
+
+
+@pytest.fixture
+def ledger(redis_url: str) -> Iterator[TimedLedger]:
+    """A ledger on a real Valkey whose time stands still."""
+    with timed_ledger(redis_url) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def settler(ledger: TimedLedger) -> Settler:
+    """What ends the jobs of that ledger, on stores in memory."""
+    return Settler(ledger, memory_stores())
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from services.timed_ledger import NODE, OTHER_NODE, accepted, brought_to, finished, timed_ledger
+from services.timed_ledger import NODE, OTHER_NODE, accepted, brought_to, finished
 
 from uploadmill.errors import LedgerUnavailable
 from uploadmill.ids import new_job_id
@@ -15,12 +15,6 @@ from uploadmill.worker.clearing import Clearing
 from uploadmill.worker.workspace import Workspaces
 
 GB = 10**9
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
 
 
 @pytest.fixture

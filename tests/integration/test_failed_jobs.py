@@ -1,28 +1,15 @@
 """The list of failed jobs: by code, latest first, and known again after Redis was emptied."""
 
-import pytest
-from services.memory_stores import enqueued, memory_stores, rejecting
-from services.timed_ledger import CLOCK, timed_ledger
+from services.memory_stores import enqueued, rejecting
+from services.timed_ledger import CLOCK
 
 from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.failed import failed_jobs, refill
 from uploadmill.backends.ledger.ledger import ENDED, FAILED, JOB
-from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.ledger.stats import stats
 from uploadmill.job import ErrorData, JobState
 
 WEEK = 7 * 86_400
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def settler(ledger):
-    return Settler(ledger, memory_stores())
 
 
 def fail(settler, code="poison"):

@@ -18,7 +18,7 @@ from services.memory_stores import (
     storing,
 )
 from services.producers import after, aged, enqueue, memory_uploads
-from services.timed_ledger import OTHER_SHA256, SHA256, brought_to, claimed, new_job, timed_ledger
+from services.timed_ledger import OTHER_SHA256, SHA256, brought_to, claimed, new_job
 
 from uploadmill.backends.ledger.gc import collect, store_time
 from uploadmill.backends.ledger.settle import Settler
@@ -30,17 +30,6 @@ from uploadmill.wire import ENVELOPES, OUTCOMES, UPLOADS
 
 DAY = 24
 MONTH = 31 * DAY
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def settler(ledger):
-    return Settler(ledger, memory_stores())
 
 
 @pytest.fixture

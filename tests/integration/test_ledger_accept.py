@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import pytest
 from services.timed_ledger import (
     OTHER_SHA256,
     PAYLOAD,
@@ -11,18 +10,11 @@ from services.timed_ledger import (
     claimed,
     finished,
     new_job,
-    timed_ledger,
 )
 
 from uploadmill.backends.ledger.answers import Accepted, Answer, Terminal
 from uploadmill.backends.ledger.record import Ended
 from uploadmill.ids import new_job_id
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
 
 
 def test_a_new_job_is_open_before_its_first_step(ledger):

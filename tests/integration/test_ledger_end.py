@@ -8,18 +8,11 @@ from services.timed_ledger import (
     decided,
     new_job,
     rejection,
-    timed_ledger,
 )
 
 from uploadmill.backends.ledger.ledger import ENDED, HEAL, JOB, OPEN
 from uploadmill.backends.ledger.record import Ended
 from uploadmill.job import JobResult, JobState, JobTimes, Outcome, Placement
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
 
 
 @pytest.fixture

@@ -4,31 +4,18 @@ import pytest
 from services.memory_stores import (
     PUBLIC,
     enqueued,
-    memory_stores,
     output,
     rejecting,
     storing,
 )
-from services.timed_ledger import claimed, timed_ledger
+from services.timed_ledger import claimed
 
 from uploadmill.backends.ledger.ledger import ENDED, HEAL
 from uploadmill.backends.ledger.lookup import JobStatus, status
 from uploadmill.backends.ledger.record import Ended
-from uploadmill.backends.ledger.settle import Settler
 from uploadmill.errors import JobNotFound, LedgerUnavailable, StorageUnavailable
 from uploadmill.ids import new_job_id
 from uploadmill.job import JobState, Placement
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def settler(ledger):
-    return Settler(ledger, memory_stores())
 
 
 @pytest.fixture

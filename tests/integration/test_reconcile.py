@@ -11,7 +11,7 @@ from services.memory_stores import (
     rejecting,
     storing,
 )
-from services.timed_ledger import CLOCK, PLAN, brought_to, timed_ledger
+from services.timed_ledger import CLOCK, PLAN, brought_to
 
 from uploadmill.backends.ledger.ledger import ENDED, JOB
 from uploadmill.backends.ledger.lookup import status
@@ -20,17 +20,6 @@ from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.errors import LedgerUnavailable, StorageUnavailable
 from uploadmill.job import JobState, Placement
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def settler(ledger):
-    return Settler(ledger, memory_stores())
 
 
 def empty_redis(ledger):

@@ -7,34 +7,21 @@ import pytest
 from services.memory_stores import (
     CONTENT,
     enqueued,
-    memory_stores,
     missing_source,
     output,
     quarantining,
     rejecting,
     storing,
 )
-from services.timed_ledger import OTHER_SHA256, PAYLOAD, brought_to, new_job, timed_ledger
+from services.timed_ledger import OTHER_SHA256, PAYLOAD, brought_to, new_job
 
 from uploadmill.backends.ledger import settle as settle_module
 from uploadmill.backends.ledger.answers import End
 from uploadmill.backends.ledger.ledger import ENDED
 from uploadmill.backends.ledger.record import Ended
-from uploadmill.backends.ledger.settle import Settler
 from uploadmill.errors import JobNotFound, LedgerUnavailable, StorageUnavailable
 from uploadmill.ids import new_job_id
 from uploadmill.job import Envelope, JobResult, JobState, Outcome, Placement
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def settler(ledger):
-    return Settler(ledger, memory_stores())
 
 
 @pytest.fixture

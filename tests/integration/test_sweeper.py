@@ -17,11 +17,10 @@ from services.timed_ledger import (
     brought_to,
     claimed,
     handed_in,
-    timed_ledger,
 )
 from services.waiting import eventually
 
-from uploadmill.backends.ledger.answers import Go
+from uploadmill.backends.ledger.answers import Answer, Go
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.ids import new_nonce
 from uploadmill.job import ErrorData
@@ -40,12 +39,6 @@ OUT = ErrorData(code="storage_unavailable", message="primary: out", retryable=Tr
 def broker(redis_url):
     with redis.Redis.from_url(redis_url) as client:
         yield client
-
-
-@pytest.fixture
-def ledger(redis_url):
-    with timed_ledger(redis_url) as ledger:
-        yield ledger
 
 
 def send(broker, *job_ids: str) -> None:
@@ -170,6 +163,18 @@ def test_a_job_that_was_claimed_has_no_wake_in_the_queue(ledger):
     assert [] == ledger.due(10, heads=[waiting.id])
     ledger.pass_time(60)
     assert {waiting.id, job.id} == set(ledger.due(10))
+
+
+def test_a_wake_that_was_told_to_wait_is_not_waited_for(ledger):
+    waiting = accepted(ledger)
+    job = accepted(ledger)
+    for _ in range(2):  # two leases in a row that nobody gave back
+        claimed(ledger, job)
+        ledger.pass_time(31)
+    assert [job.id] == ledger.due(10, heads=[waiting.id])
+    assert Answer("wait") == ledger.claim(job.id, NODE, new_nonce())
+    ledger.pass_time(60)
+    assert [job.id] == ledger.due(10, heads=[waiting.id])
 
 
 def test_the_heads_of_ended_and_unknown_jobs_tell_nothing(ledger):
