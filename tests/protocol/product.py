@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +23,7 @@ from uploadmill.producer import acceptance, replaying, staging
 from uploadmill.producer.acceptance import Job
 from uploadmill.producer.clients import Clients
 from uploadmill.settings import LedgerSettings
-from uploadmill.worker import loop
+from uploadmill.worker import clearing, loop
 
 if TYPE_CHECKING:
     from protocol.world import World
@@ -62,6 +64,9 @@ def put_in_place(patch: pytest.MonkeyPatch, product: Product, world: World) -> N
     for module in (staging, replaying):
         patch.setattr(module, "now", world.time)
     patch.setattr(loop, "REPEAT", 0)
+    # Files have real times, so a real clock looks at them, ahead by as much as the world's is.
+    ahead = time.time() - world.time()
+    patch.setattr(clearing, "time", SimpleNamespace(time=lambda: world.time() + ahead))
     chance = random.Random(1)  # noqa: S311 - the same in every run of the test
     for module in (ledger_module, loop):
         patch.setattr(module, "random", chance)

@@ -241,9 +241,10 @@ class Watch:
         if left:
             raise Violation("I6", "all", f"left behind: {left}")
 
-    def collected(self) -> None:
+    def collected(self, workspaces: list[str]) -> None:
         """I6: after everything's time only what an end names is left, and what is infected."""
-        left = [key for key, _ in self.world.objects("staging", "")]
+        left = [*workspaces]
+        left += [key for key, _ in self.world.objects("staging", "")]
         for role in ("primary", "secondary"):
             for key, _ in self.world.objects(role, ""):
                 outcome = self.outcomes[key.split("/")[1]]

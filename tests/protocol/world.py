@@ -33,6 +33,8 @@ from uploadmill.producer.clients import Clients
 from uploadmill.producer.replaying import replay
 from uploadmill.producer.staging import Request
 from uploadmill.settings import Settings
+from uploadmill.worker.clearing import Clearing
+from uploadmill.worker.workspace import Workspaces
 
 
 class Producer(Process):
@@ -133,6 +135,17 @@ class World(Things):
                 return gc.collect(self.settler(process), dry_run=False, orphans=orphans)
 
         return self._begin(Process(self._name("collector"), main))
+
+    def clearer(self, node: int, budget: int) -> Process:
+        """A node's main process, which looks at its workspaces once."""
+        workspaces = Workspaces(self.nodes[node].root)
+
+        def main(process: Process) -> Any:
+            ledger = self.settler(process).ledger
+            with suppress(UploadmillError):
+                return Clearing(ledger, workspaces, budget).clear()
+
+        return self._begin(Process(self._name("clearer"), main))
 
     def settings(self, **tables: Any) -> Settings:
         """As configured, with constants that real settings may refuse."""
@@ -236,7 +249,9 @@ class World(Things):
         for _ in range(3):
             self.pass_time(self.ledger.constants.tombstone_keep + 1)
             self.finish(self.collector(orphans=True))
-        self.watch.collected()
+        for number in range(len(self.nodes)):
+            self.finish(self.clearer(number, budget=0))
+        self.watch.collected([str(path) for path in self.folder.glob("*/jobs/*")])
 
     def close(self) -> None:
         for process in self.processes:
