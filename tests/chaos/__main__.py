@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 from chaos.scenario import run
 from chaos.scenarios import CONTROLS, SCENARIOS
+from uploadmill.worker.embedded.processes import TETHER
 
 COLUMNS = "{:<18} {:>6} {:>7} {:>6} {:>8} {:>6} {:>8} {:>8}"
 HEADINGS = ("scenario", "jobs", "faults", "lost", "doubled", "wrong", "worst s", "took s")
@@ -77,7 +79,9 @@ def campaign(
 
 def _start(name: str, folder: Path, *, seed: int, short: bool) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "chaos", "--play", name, "--seed", str(seed)]
+    # Tied to this process: whoever ends the campaign ends its scenarios and their servers.
+    command = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid())]
+    command += [sys.executable, "-m", "chaos", "--play", name, "--seed", str(seed)]
     command += ["--folder", str(folder), *(["--short"] if short else [])]
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)

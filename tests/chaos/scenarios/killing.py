@@ -159,7 +159,7 @@ def _wait_until_struck(ground: Ground, armed: Armed) -> None:
         ground.book.first(ground.book.wrong, fault, f"never reached by {job_id}")
 
 
-POINTS = Scenario("fault_points", strike_at_points, jobs=(120, 60))
+POINTS = Scenario("fault_points", strike_at_points, jobs=(60, 60))
 
 
 def take_over(ground: Ground) -> None:
@@ -169,7 +169,7 @@ def take_over(ground: Ground) -> None:
     (doomed,) = ground.hire(1, concurrency=3)
     for _ in range(1 if ground.short else 3):
         hung = [
-            ground.submit(ground.corpus.text(), lambda e: armed.arm(e.id, "scan.before hang")).id
+            ground.submit(ground.corpus.text(), lambda e: armed.arm(e.id, "scan.after hang")).id
             for _ in range(3)
         ]
         _wait_until_struck(ground, armed)
