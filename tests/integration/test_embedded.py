@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 import redis
 from services.missing import missing
+from services.waiting import eventually
 
 from uploadmill.errors import EmbeddedServerFailed
 from uploadmill.worker.embedded import clamd as clamd_module
@@ -155,7 +155,7 @@ def test_servers_die_with_a_parent_that_is_killed(tmp_path: Path):
         parent.kill()
 
     # Then nothing of it stays
-    assert _within(2.0, lambda: not any(_alive(pid) for pid in pids))
+    assert eventually(lambda: not any(_alive(pid) for pid in pids), 2.0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
@@ -182,12 +182,3 @@ def _request(url: str, body: bytes | None = None) -> tuple[int, bool]:
     except HTTPError as error:
         with error:
             return error.code, False
-
-
-def _within(seconds: float, condition) -> bool:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
