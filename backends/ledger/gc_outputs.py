@@ -51,13 +51,24 @@ def _has_bytes(broom: Broom, job_id: str) -> bool:
 def _retire(broom: Broom, decision: Decision) -> None:
     """Leave behind just what the outcome names, where a reader without it will look."""
     outcome, stores = decision.outcome, broom.settler.stores
-    if not broom.report.dry_run:
+    if not broom.report.dry_run and _lost_its_result(stores, outcome):
         broom.settler.publish(decision)
     _take_outputs(broom, stores.primary, outcome, named=False)
     _take_outputs(broom, stores.secondary, outcome, named=_is_whole(stores, outcome))
     if outcome.state in _NOT_QUARANTINED:
         copies = list(stores.quarantine.list(f"{outcome.job.id}/"))
         broom.take("quarantine", stores.quarantine, copies)
+
+
+def _lost_its_result(stores: Stores, outcome: Outcome) -> bool:
+    """Whether only ``result.json`` is missing: a web app may have removed all of the upload."""
+    if outcome.placed is None:
+        return False
+    store = stores.at(outcome.placed)
+    keys = (output.key for output in outcome.result.outputs.values())
+    return not _has(store, stores.result_key(outcome.job.id)) and all(
+        _has(store, key) for key in keys
+    )
 
 
 def _take_outputs(broom: Broom, store: Storage, outcome: Outcome, *, named: bool) -> None:

@@ -419,6 +419,17 @@ def test_a_result_that_was_never_published_is_published_first(settler):
     assert settler.stores.result_key(job.id) in held(settler.stores.primary)
 
 
+def test_an_upload_that_the_web_app_has_removed_is_not_brought_back(settler):
+    job = enqueued(settler)
+    settler.settle(*storing(settler.stores, job))
+    settler.stores.primary.delete(*settler.stores.primary.keys())
+    age_all(settler, MONTH)
+
+    assert swept(settler) == {"outcomes": 1}
+
+    assert content_of(settler) == [set()] * 4
+
+
 def healed(settler, *, whole=True):
     """A job stored on the secondary, of which the primary has a copy."""
     job = enqueued(settler)
