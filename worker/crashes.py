@@ -82,7 +82,11 @@ class CrashReporter(threading.Thread):
     def run(self) -> None:
         """Report until the process ends: children may die while it shuts down, too."""
         for running, how in self.crashes:
-            self.report(running, how)
+            try:
+                self.report(running, how)
+            except Exception:
+                # The next crash is to be reported all the same; this one costs a lease.
+                log.exception("report_failed")
 
     def report(self, running: Running, how: str) -> None:
         """Report one crash; after a whole lease without an answer the sweeper has taken over."""

@@ -132,7 +132,11 @@ class Reconciling(threading.Thread):
     def run(self) -> None:
         """Look now and then until stopped."""
         while not self._stopped.wait(min(LOOK, self._every / 3) * random.uniform(0.8, 1.2)):  # noqa: S311
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                # Without this thread a lost tail of Redis waits for the next start.
+                log.exception("look_failed")
 
     def look(self) -> None:
         """Start a reconciliation if one is due and nobody is at it; Redis may be out."""

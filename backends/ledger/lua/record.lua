@@ -97,9 +97,9 @@ local function lease(nonce, lease_until)
   return token
 end
 
--- Nobody holds the job, and nobody is to take it before *next_at*.
+-- Nobody holds the job, and nobody is to take it before *next_at*. Its last wake has been taken.
 local function free(next_at)
-  redis.call('HSET', job, 'token', '', 'lease_until', 0, 'next_at', next_at)
+  redis.call('HSET', job, 'token', '', 'lease_until', 0, 'next_at', next_at, 'wake', '')
   redis.call('ZADD', open, next_at, id)
   redis.call('ZREM', running, id)
   redis.call('ZADD', waiting, next_at, id)
