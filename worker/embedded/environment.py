@@ -133,6 +133,7 @@ class Environment:
         concurrency: int = 2,
         ready: bool = True,
         app: str = APP,
+        events: bool = True,
     ) -> Worker:
         """Start one more worker.
 
@@ -141,11 +142,12 @@ class Environment:
             concurrency: Jobs at a time.
             ready: Return when it takes jobs; False returns at once.
             app: The Celery application, for a worker with faults of its own.
+            events: Tell Flower about tasks and steps.
         """
         name = f"worker{len(self.workers) + 1}"
         server = Server(
             "worker",
-            _worker_command(app, name, concurrency),
+            _worker_command(app, name, concurrency, events=events),
             self.folder / f"{name}.log",
             {**self.environ, **(environ or {})},
         )
@@ -274,9 +276,9 @@ def _environ(config: Path, overrides: Mapping[str, str]) -> dict[str, str]:
     return {**foreign, CONFIG_VARIABLE: str(config), **overrides}
 
 
-def _worker_command(app: str, name: str, concurrency: int) -> list[str]:
+def _worker_command(app: str, name: str, concurrency: int, *, events: bool) -> list[str]:
     # The same as in the Procfile, and a name for each, because several may run here.
     celery = [sys.executable, "-m", "celery", "-A", app, "worker"]
-    options = ["--queues", QUEUE, "--events", "--without-gossip", "--without-mingle"]
+    options = ["--queues", QUEUE, "--without-gossip", "--without-mingle"]
     more = ["--loglevel", "INFO", "--concurrency", str(concurrency), "--hostname", f"{name}@%h"]
-    return [*celery, *options, *more]
+    return [*celery, *options, *more, *(["--events"] if events else [])]
