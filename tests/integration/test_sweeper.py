@@ -124,6 +124,18 @@ def test_the_head_of_the_queue_is_read_as_the_producer_writes_it(redis_url):
     publisher.close()
 
 
+def test_rabbitmq_tells_whether_something_waits_and_not_what(rabbitmq):
+    rabbitmq.delete(QUEUE)
+    publisher = Publisher(rabbitmq.url)
+    with closing(backlog_of(rabbitmq.url)) as backlog:
+        assert [] == backlog.heads()  # nobody has declared it
+        assert publisher.publish("job-1")
+        assert eventually(lambda: backlog.heads() is None)
+        rabbitmq.take(QUEUE)
+        assert eventually(lambda: backlog.heads() == [])
+    publisher.close()
+
+
 def test_messages_that_nobody_understands_are_a_queue_nobody_can_see(redis_url, broker):
     broker.lpush(QUEUE, "no JSON", json.dumps({"headers": None}), json.dumps(["x"]))
     with closing(RedisBacklog(redis_url)) as backlog:
