@@ -87,11 +87,14 @@ def _conflict(clients: Clients, staged: Staged) -> None:
 def _as_it_ended(clients: Clients, staged: Staged, outcome: Outcome) -> Job:
     """An equal request came before and its job has ended.
 
-    An envelope that this request wrote stays: reconcile finds the outcome and removes it.
+    Or it was this very one, which reconcile took on before it could itself; then its bytes are
+    the job's, kept for a replay. An envelope that this request wrote stays: reconcile finds the
+    outcome and removes it.
     """
     if not same_upload(outcome.job, staged.envelope.job):
         _conflict(clients, staged)
-    _drop_bytes(clients, staged)
+    if outcome.job.staged.key != staged.key:
+        _drop_bytes(clients, staged)
     return Job(staged.id, outcome.state)
 
 

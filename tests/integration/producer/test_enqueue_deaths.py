@@ -143,6 +143,20 @@ def test_a_joined_job_that_ends_just_after_accept(uploads, staging):
     assert len(keys(staging, UPLOADS)) == 1
 
 
+def test_a_job_that_ends_before_its_own_producer_accepts_it_keeps_its_bytes(uploads, staging):
+    staged = uploads.stage(b"a photograph", pipeline="photo")
+
+    def taken_on_and_ended():
+        reconcile(uploads._clients.settler)
+        end(uploads, staged.id)
+
+    with after(staging, "put", taken_on_and_ended, ENVELOPES):
+        job = uploads.accept(staged)
+
+    assert (job.id, job.state) == (staged.id, JobState.REJECTED)
+    assert keys(staging, UPLOADS) == [staged.key]
+
+
 # Joining: an envelope is trusted only while it stands, with bytes that will not be collected.
 
 
