@@ -83,6 +83,10 @@ class Checker:
             root = self.places.folder / role
             there = {str(path.relative_to(root)) for path in files_below(root / entry.id)}
             wanted = {*named, f"{entry.id}/result.json"} if stored and role == location else set()
+            if stored and not wanted:
+                # A commit broken off by an outage leaves named bytes there, until they are
+                # collected. Without a result.json nobody is told of them.
+                there -= set(named)
             if there != wanted:
                 self._wrong(entry, f"{role} has {sorted(there)}, not {sorted(wanted)}")
                 continue
