@@ -56,7 +56,7 @@ def shift_clock(ground: Ground) -> None:
         ground.book.fault("clock", str(seconds))
     with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=0.02):
         for _ in range(2 if ground.short else 20):
-            ground.pause(1.5)
+            ground.pause(1.5 if ground.short else 5)
             ground.kill_group(ground.random.choice(ground.crew))
 
 
