@@ -9,15 +9,18 @@ from typing import ParamSpec, Protocol, TypeVar, cast
 
 from celery import Task
 from celery.exceptions import SoftTimeLimitExceeded
+from pydantic import ValidationError
 
 from uploadmill.backends.ledger.record import Record
 from uploadmill.backends.scanner.base import Scanner
 from uploadmill.backends.storage.roles import Stores
-from uploadmill.errors import StepFailed, UploadmillError, WorkspaceUnavailable
+from uploadmill.errors import StepFailed, UnknownStep, UploadmillError, WorkspaceUnavailable
+from uploadmill.pipeline import StepOptions
 from uploadmill.tasks.work import Work
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Options = TypeVar("Options", bound=StepOptions)
 
 #: What writing into a full or broken workspace raises: the node's fault, so the job waits.
 _WORKSPACE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -57,6 +60,18 @@ class StepTask(Task):  # type: ignore[type-arg]
     def work(self, job_id: str) -> Work:
         """The files and options of this run."""
         return self.mill.work(job_id)
+
+
+def options_of(work: Work, model: type[Options]) -> Options:
+    """The step's options as *model* has them.
+
+    Raises:
+        UnknownStep: The plan was frozen by a worker that knows more options than this one.
+    """
+    try:
+        return model.model_validate(work.options)
+    except ValidationError as error:
+        raise UnknownStep(work.step, "this worker does not know all of its options") from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from uploadmill.pipeline import IMAGE_TYPES, MAX_PIXELS, Optimize
-from uploadmill.tasks.base import StepTask, run_processor
+from uploadmill.tasks.base import StepTask, options_of, run_processor
 from uploadmill.tasks.colour import fits, to_srgb
 from uploadmill.tasks.exif import kept_fields, orientation_of, read_exif, upright
 from uploadmill.tasks.picture import DECODERS, load, open_picture
@@ -170,7 +170,7 @@ def optimize_step(work: Work) -> StepResult:
     upload_type = work.content_type or media_type(work.original)
     if upload_type not in IMAGE_TYPES:
         return StepResult()
-    options = Optimize.model_validate(work.options)
+    options = options_of(work, Optimize)
     files = {output: _optimized(work, output, options, upload_type) for output in work.files}
     types = ", ".join(sorted({str(made.content_type) for made in files.values()}))
     return StepResult(files=files, changed=f"encoded as {types}, quality {options.quality}")

@@ -17,7 +17,7 @@ from uploadmill.errors import (
 )
 from uploadmill.job import StagedObject
 from uploadmill.pipeline import Pin
-from uploadmill.tasks.base import StepTask, guarded
+from uploadmill.tasks.base import StepTask, guarded, options_of
 from uploadmill.tasks.work import ORIGINAL, Produced, StepResult
 from uploadmill.wire import task_name
 
@@ -96,7 +96,7 @@ class PinTask(StepTask):
         """Download the staged object into the workspace."""
         work = self.work(job_id)
         target = work.target(ORIGINAL)
-        options = Pin.model_validate(work.options)
+        options = options_of(work, Pin)
         staged = self.mill.record(job_id).job.staged
         with guarded(Pin.step):
             pinned = pin(self.mill.stores.staging, staged, target, options.max_size)

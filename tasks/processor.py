@@ -11,7 +11,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from uploadmill.errors import StepFailed
 from uploadmill.pipeline import StepOptions
-from uploadmill.tasks.base import StepTask, run_processor
+from uploadmill.tasks.base import StepTask, options_of, run_processor
 from uploadmill.tasks.picture import DECODERS, open_picture
 from uploadmill.tasks.validate import media_type
 from uploadmill.tasks.work import Produced, StepResult, Work
@@ -41,7 +41,7 @@ class Processor(Generic[O]):
 
 def custom_step(work: Work, processor: Processor[Any]) -> StepResult:
     """Run a processor of somebody's own over every current output."""
-    options = processor.options.model_validate(work.options)
+    options = options_of(work, processor.options)
     files: dict[str, Produced] = {}
     extracted: dict[str, JsonValue] = {}
     for output, path in work.files.items():

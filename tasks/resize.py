@@ -11,7 +11,7 @@ from PIL.Image import Resampling
 from PIL.JpegImagePlugin import JpegImageFile
 
 from uploadmill.pipeline import MAX_PIXELS, Box, Resize
-from uploadmill.tasks.base import StepTask, run_processor
+from uploadmill.tasks.base import StepTask, options_of, run_processor
 from uploadmill.tasks.exif import (
     KEEPABLE,
     displayed,
@@ -195,7 +195,7 @@ def _write(
 
 def resize_step(work: Work) -> StepResult:
     """Make the boxes' pictures from the current picture; they are the outputs from now on."""
-    options = Resize.model_validate(work.options)
+    options = options_of(work, Resize)
     targets = {name: work.target(name) for name in options.boxes}
     source = work.files.get(ORIGINAL, work.original)
     content_type = work.content_type_of(ORIGINAL) if ORIGINAL in work.files else work.content_type

@@ -10,7 +10,7 @@ from typing import Any
 
 from uploadmill.errors import CorruptUpload, SizeLimitExceeded, UnsupportedMedia
 from uploadmill.pipeline import Validate
-from uploadmill.tasks.base import StepTask, run_processor
+from uploadmill.tasks.base import StepTask, options_of, run_processor
 from uploadmill.tasks.container import check_complete
 from uploadmill.tasks.exif import displayed, orientation_of, read_exif
 from uploadmill.tasks.picture import check_pixels, frames_of, load, open_picture
@@ -118,7 +118,7 @@ _CHECKS: Mapping[str, Callable[[Path, str, Validate], Validated]] = {
 
 def validate_step(work: Work) -> StepResult:
     """Validate the upload as it was pinned."""
-    options = Validate.model_validate(work.options)
+    options = options_of(work, Validate)
     found = run_processor(Validate.step, validate, work.original, options)
     files = {output: work.unchanged(output) for output in work.files}
     if work.files.get(ORIGINAL) == work.original:

@@ -315,13 +315,10 @@ class StepTimeout(StepError):
 
 
 class UnknownStep(StepError):
-    """Raised when this worker has no processor of that name; another one may."""
+    """Raised when this worker cannot run a step of a frozen plan; a newer one may."""
 
-    def __init__(self, step: str) -> None:
-        super().__init__(step, "this worker has no such processor")
-
-    def __reduce__(self) -> tuple[type[UnknownStep], tuple[str]]:
-        return UnknownStep, (self.step,)
+    def __init__(self, step: str, reason: str = "this worker has no such processor") -> None:
+        super().__init__(step, reason)
 
 
 class EnqueueError(UploadmillError):
