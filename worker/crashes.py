@@ -19,10 +19,10 @@ from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
 from uploadmill.backends.ledger.answers import Answer
+from uploadmill.backends.ledger.clock import boot_time
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.errors import LedgerUnavailable
 from uploadmill.job import ErrorData
-from uploadmill.worker.lease import boot_time
 from uploadmill.worker.running import Running, RunningTable, peak_memory
 from uploadmill.worker.wiring import UploadmillApp
 

@@ -11,11 +11,11 @@ import logging
 import math
 import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from uploadmill.backends.ledger.answers import Answer, Terminal
+from uploadmill.backends.ledger.clock import boot_time
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.proposals import error_data
 from uploadmill.errors import LedgerUnavailable, StepTimeout
@@ -27,11 +27,6 @@ RETRY = 0.5
 
 #: Exit status of a child that ended itself because a step ran too long (EX_TEMPFAIL).
 EXIT_STEP_TIMEOUT = 75
-
-
-def boot_time() -> float:
-    """Seconds on a clock that also counts while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.answers import Answer, End, Go, Terminal
+from uploadmill.backends.ledger.clock import boot_time
 from uploadmill.backends.ledger.record import Note, Record
 from uploadmill.errors import (
     InfectedUpload,
@@ -43,7 +44,6 @@ from uploadmill.pipeline import Commit, Pin, Plan
 from uploadmill.tasks.work import StepResult, work_files
 from uploadmill.wire import task_name
 from uploadmill.worker.events import step_id
-from uploadmill.worker.lease import boot_time
 from uploadmill.worker.running import RUNNING
 from uploadmill.worker.shared import STOPPING
 from uploadmill.worker.wiring import CurrentStep, UploadmillApp
