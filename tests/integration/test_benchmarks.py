@@ -1,0 +1,94 @@
+"""The benchmarks' own parts: a ruler that is wrong is worse than none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from checkout import CHECKOUT
+
+# The checkout's folder is on the path only while one of these tests runs.
+# ruff: noqa: PLC0415
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(CHECKOUT))
+
+
+def test_cpu_of_a_tree_counts_children_and_not_sleep():
+    from benchmarks.cpu import cpu_seconds, tree
+
+    # Given a process that sleeps, with a child that burns a fifth of a second
+    burn = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ntime.sleep(60)"
+    parent = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {burn!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        # When both sleep
+        family = tree(process.pid)
+        before = cpu_seconds(process.pid)
+        time.sleep(0.2)
+
+        # Then the child's time has been counted, and no more comes
+        assert 2 == len(family)
+        assert before > 0.2
+        assert cpu_seconds(process.pid) - before < 0.05
+        for pid in family:
+            os.kill(pid, 9)
+
+
+def test_the_highest_memory_use_is_that_since_the_reset():
+    from benchmarks.cpu import memory_mb, reset_peak
+
+    # Given a process that has used much memory and given it back
+    data = bytearray(80_000_000)
+    data[::4096] = bytes(len(data[::4096]))
+    del data
+    high = memory_mb(os.getpid(), "VmHWM")
+
+    # When its peak is forgotten
+    reset_peak(os.getpid())
+
+    # Then what counts is what it uses now
+    assert memory_mb(os.getpid(), "VmHWM") < high - 50
+
+
+def test_a_ratio_is_the_median_of_pairs_and_the_last_line_is_json():
+    from benchmarks.report import as_json, ratio, table
+
+    # Given three pairs, of which noise has spoilt one
+    figure = ratio("a_ratio", 2.0, [2.0, 90.0, 4.2], [1.0, 10.0, 2.0], "ms")
+
+    assert 2.1 == figure.value
+    assert "NO" in table([figure])
+    assert {"a_ratio": 2.1} == json.loads(as_json([figure]))
+
+
+def test_the_plain_process_makes_the_picture_that_is_compared(tmp_path):
+    from PIL import Image
+
+    from benchmarks.photo import BOX
+    from benchmarks.pictures import draw
+    from benchmarks.plain import smaller
+
+    raw = draw(tmp_path / "photo.jpg", 2000, 1500).read_bytes()
+    (tmp_path / "small.jpg").write_bytes(smaller(raw))
+    with Image.open(tmp_path / "small.jpg") as picture:
+        assert BOX == picture.size
+        assert picture.info["icc_profile"]
+
+
+def test_the_ledger_is_measured_on_two_real_ones(tmp_path, monkeypatch):
+    from benchmarks import ledger
+
+    monkeypatch.setattr(ledger, "FEW", 5)
+    monkeypatch.setattr(ledger, "MANY", 50)
+    (figure,) = ledger.measure(tmp_path, 1, 20)
+    assert "ledger_flat_ratio" == figure.name
+    assert figure.value > 0
