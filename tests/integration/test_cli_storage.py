@@ -57,8 +57,9 @@ def test_a_store_that_is_not_there_is_one_message(monkeypatch):
     result = _check("s3://bucket?endpoint_url=http://127.0.0.1:1&region=us-east-1")
 
     assert 1 == result.exit_code
-    assert 1 == len(result.output.splitlines())
-    assert "is unavailable" in result.output
+    message, hint = result.output.splitlines()
+    assert "is unavailable" in message
+    assert "uploadmill check" in hint
 
 
 def test_credentials_in_the_url_are_refused_and_not_repeated():
