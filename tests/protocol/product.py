@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,12 +63,12 @@ def put_in_place(patch: pytest.MonkeyPatch, product: Product, world: World) -> N
     for module in (staging, replaying):
         patch.setattr(module, "now", world.time)
     patch.setattr(loop, "REPEAT", 0)
-    # Files have real times, so a real clock looks at them, ahead by as much as the world's is.
-    ahead = time.time() - world.time()
-    patch.setattr(clearing, "time", SimpleNamespace(time=lambda: world.time() + ahead))
+    patch.setattr(clearing, "time", SimpleNamespace(time=world.time))
     chance = random.Random(1)  # noqa: S311 - the same in every run of the test
     for module in (ledger_module, loop):
         patch.setattr(module, "random", chance)
+    for module in (loop, staging, replaying):
+        patch.setattr(module, "new_nonce", lambda: f"{chance.getrandbits(64):016x}")
     timing = placing.Timing(clock=world.time, sleep=lambda _: None, chance=lambda: 0.5)
     patch.setitem(placing.place.__kwdefaults__, "timing", timing)
     patch.setattr(staging, "upload_key", product.upload_key)

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 from protocol.watch import Watch
-from protocol.workers import Scanner
+from protocol.workers import START, Scanner
 from services.memory_stores import MoodyStorage
 from services.timed_ledger import CLOCK, TimedLedger
 
@@ -18,9 +18,6 @@ from uploadmill.errors import UploadmillError
 from uploadmill.wire import OUTCOMES
 
 ROLES = ("staging", "primary", "secondary", "quarantine")
-
-#: Milliseconds since 1970 at which every world begins.
-START = 1_800_000_000_000
 
 
 class Things:
