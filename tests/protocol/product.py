@@ -15,6 +15,7 @@ from services.timed_ledger import TimedLedger
 
 from uploadmill.backends.ledger import gc, proposals, settle
 from uploadmill.backends.ledger import ledger as ledger_module
+from uploadmill.backends.ledger import reconcile as reconcile_module
 from uploadmill.backends.ledger.reconcile import reconcile
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import memory, placing
@@ -63,6 +64,8 @@ def put_in_place(patch: pytest.MonkeyPatch, product: Product, world: World) -> N
     for module in (staging, replaying):
         patch.setattr(module, "now", world.time)
     patch.setattr(loop, "REPEAT", 0)
+    # A process of the world is one thread of control.
+    patch.setattr(reconcile_module, "AT_ONCE", 1)
     patch.setattr(clearing, "time", SimpleNamespace(time=world.time))
     chance = random.Random(1)  # noqa: S311 - the same in every run of the test
     for module in (ledger_module, loop):
