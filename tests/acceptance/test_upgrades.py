@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 from pictures import photograph
-from services.mill import PIPELINES, Mill
+from services.mill import PIPELINES, STEADY, Mill
 from services.saved_records import STEPS as SAVED
 from services.saved_records import lay_down
 from services.waiting import eventually
@@ -24,9 +24,6 @@ STEPS = list(Plan.of("photo", SHIPPED["photo"]).names)
 
 #: A pipeline that some workers here do not have.
 HASTY = {"hasty": PIPELINES["hasty"]}
-
-#: The default lease: what is given back needs none to run out, and a busy machine runs out of none.
-PATIENT = {"UPLOADMILL_LEDGER__LEASE": "30"}
 
 #: Seconds in which a worker that is told to stop must have given back what it holds: its slowest
 #: step here takes one, the way out of Celery two; the rest is for a busy machine.
@@ -65,7 +62,7 @@ def stop_in_mid_step(mill: Mill, worker: Worker) -> None:
 
 
 def test_rolling_restarts_under_load_give_every_job_back_and_blame_none(mill):
-    worker = mill.start(faulty=True, concurrency=2, extra=PATIENT)
+    worker = mill.start(faulty=True, concurrency=2, extra=STEADY)
     jobs = [mill.uploads.enqueue(photograph(200, 150), pipeline="photo").id for _ in range(30)]
     given_back = 0
     for _ in range(3):
@@ -75,7 +72,7 @@ def test_rolling_restarts_under_load_give_every_job_back_and_blame_none(mill):
         assert [""] * len(left) == [record["token"] for record in left]
         assert [] == [name for record in left for name in blamed(record)]
         given_back += len([record for record in left if record["step"] != "pin"])
-        worker = mill.start(faulty=True, concurrency=2, extra=PATIENT)
+        worker = mill.start(faulty=True, concurrency=2, extra=STEADY)
 
     assert [JobState.STORED] * 30 == [mill.uploads.wait(job, timeout=60).state for job in jobs]
     assert given_back >= 3
@@ -119,7 +116,7 @@ def test_versions_side_by_side_keep_plans_and_leave_what_they_do_not_know(mill):
 def test_jobs_of_record_version_1_go_on_where_they_stood(mill, tmp_path):
     settings, workspace = mill.environment.settings, tmp_path / "workspace"
     jobs = [lay_down(f"v1-{step}", settings, workspace) for step in SAVED]
-    mill.start(faulty=True, extra={"UPLOADMILL_WORKER__WORKSPACE": str(workspace)})
+    mill.start(faulty=True, extra={**STEADY, "UPLOADMILL_WORKER__WORKSPACE": str(workspace)})
     for job in jobs:
         whole(mill.uploads.wait(job, timeout=30))
     # Only the one that stood there was pinned.
@@ -128,7 +125,7 @@ def test_jobs_of_record_version_1_go_on_where_they_stood(mill, tmp_path):
 
 def test_jobs_of_record_version_1_start_over_on_another_node(mill):
     jobs = [lay_down(f"v1-{step}", mill.environment.settings) for step in SAVED]
-    mill.start(faulty=True)
+    mill.start(faulty=True, extra=STEADY)
     for job in jobs:
         whole(mill.uploads.wait(job, timeout=30))
     assert len(jobs) == mill.entered("pin") == mill.entered("commit")

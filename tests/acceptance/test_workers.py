@@ -9,6 +9,7 @@ import time
 import pytest
 import redis
 from pictures import photograph
+from services.mill import STEADY
 from services.waiting import eventually
 
 from uploadmill.errors import EmbeddedServerFailed
@@ -56,26 +57,27 @@ def test_a_job_that_redis_forgets_beside_a_running_worker_is_finished(mill, clie
 
 def test_a_rolling_restart_under_load_gives_every_job_back_within_seconds(mill, client):
     # Given a worker in the middle of three jobs, with nine more in the queue
-    first = mill.start(faulty=True, concurrency=3)
-    mill.arm("pause resize", times=3)
+    first = mill.start(faulty=True, concurrency=3, extra=STEADY)
+    mill.arm("hold resize", times=3)
     jobs = [mill.uploads.enqueue(photograph(400, 300), pipeline="photo") for _ in range(12)]
-    assert eventually(lambda: mill.begun and mill.entered("resize") >= 3)
-    before = held(client, jobs)
+    assert eventually(lambda: mill.begun and 3 == mill.entered("resize"))
+    assert 3 == len(held(client, jobs))
 
     # When it is told to stop
     os.kill(first.pid, signal.SIGTERM)
+    assert eventually(lambda: b"shutdown" in first.server.log.read_bytes())
+    mill.let_go()
     told = time.monotonic()
 
     # Then it gives all three back after the step that runs, not when their leases run out
     assert eventually(lambda: not held(client, jobs))
-    assert 3 == len(before)
     assert time.monotonic() - told < 10
     assert first.server.log.read_text().count("job_released") >= 3
     assert eventually(lambda: not first.running, seconds=40)
 
     # And the next worker goes on where it stopped
     mill.forget()
-    mill.start(faulty=True, concurrency=3)
+    mill.start(faulty=True, concurrency=3, extra=STEADY)
     results = [mill.uploads.wait(job.id, timeout=60) for job in jobs]
     assert {JobState.STORED} == {result.state for result in results}
     assert 12 - 3 == mill.entered("pin")

@@ -8,10 +8,12 @@ file ``armed`` there names this step, its first line is used up and what it says
 * ``devour STEP``       the same, when it has taken 300 MB of memory
 * ``sleep STEP``        a minute of sleep
 * ``pause STEP``        a second of sleep
+* ``hold STEP``         sleep until the file ``open`` is there, a minute at most
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
@@ -49,16 +51,18 @@ def note(line: str) -> None:
 def armed(step: str) -> str | None:
     """The fault armed for *step*, used up by asking."""
     path = FOLDER / "armed"
-    if not path.exists():
-        return None
-    first, *rest = path.read_text().splitlines()
-    kind, at = first.split()
-    if at != step:
-        return None
-    if rest:
-        path.write_text("\n".join(rest))
-    else:
-        path.unlink()
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several processes ask at once
+        if not path.exists():
+            return None
+        first, *rest = path.read_text().splitlines()
+        kind, at = first.split()
+        if at != step:
+            return None
+        if rest:
+            path.write_text("\n".join(rest))
+        else:
+            path.unlink()
     return kind
 
 
@@ -69,7 +73,9 @@ def strike(kind: str) -> None:
         MEALS.append(b"x" * 300_000_000)
     if kind in ("kill_child", "devour"):
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(1 if kind == "pause" else 60)
+    limit = time.monotonic() + (1 if kind == "pause" else 60)
+    while time.monotonic() < limit and not (kind == "hold" and (FOLDER / "open").exists()):
+        time.sleep(0.02)
 
 
 def with_fault(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
