@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uploadmill.backends.ledger.ledger import ENDED, JOB, OPEN
 from uploadmill.job import Envelope, JobResult, JobState, Outcome
-from uploadmill.wire import ENVELOPES, OUTCOMES, UPLOADS
+from uploadmill.wire import ENVELOPES, OUTCOMES
 
 if TYPE_CHECKING:
     from protocol.things import Things
@@ -234,10 +234,12 @@ class Watch:
                 raise Violation(promise, job_id, "has not ended")
         left = [key for key, _ in self.world.objects("staging", ENVELOPES)]
         left += self.world.ledger.redis.zrange(OPEN, 0, -1)
-        for key, _ in self.world.objects("staging", UPLOADS):
-            outcome = self.outcomes.get(key.split("/")[1])
-            if outcome is not None and outcome.keep_until is None:
-                left.append(key)
+        # What a producer staged in vain is left to the collection.
+        left += [
+            outcome.job.staged.key
+            for outcome in self.outcomes.values()
+            if outcome.keep_until is None and self._staged(outcome.job.staged.key)
+        ]
         if left:
             raise Violation("I6", "all", f"left behind: {left}")
 
