@@ -300,6 +300,8 @@ class JobRun:
                     create_only=True,
                     sha256=pinned.sha256,
                 )
+        except FileNotFoundError:  # this process stood still, and its workspace was cleared
+            return self._release(error=None, restart=True)
         except UploadmillError as failure:
             return self._release(error=failure, counted=not failure.transient)
         return self._settle(proposals.quarantined(record, error, certificate))

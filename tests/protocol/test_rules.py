@@ -298,6 +298,20 @@ def test_a_rule_keeps_its_promise(case, redis_url, tmp_path):
     assert violation == case.breaks
 
 
+def test_infected_bytes_whose_workspace_was_cleared_are_pinned_again(redis_url, tmp_path):
+    with whole_world(redis_url, tmp_path) as world:
+        job = accepted(world, SICK)
+        worker = frozen_at(world, world.wake(job), "quarantine.put")
+        world.pass_time(2 * LEASE)
+        world.finish(world.clearer(0, budget=0))
+
+        world.finish(worker)
+
+        assert world.ledger.read(job).step == "pin"
+        world.drain()
+        assert world.watch.outcomes[job].state is JobState.QUARANTINED
+
+
 def _broken_promise(world: World, sequence: Callable[[World], None]) -> str:
     try:
         sequence(world)
