@@ -278,6 +278,9 @@ class JobRun:
                 return self._end_badly(JobState.FAILED, data)
             case TransientError() | UnknownPipeline() | UnknownStep():
                 return self._release(error=error)
+            case StepFailed() if not self._current.folder.is_dir():
+                # This process stood still, and its workspace was cleared: nobody's fault.
+                return self._release(error=None, restart=True)
             case _:
                 return self._release(error=error, counted=True)
 

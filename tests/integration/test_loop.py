@@ -306,6 +306,21 @@ def test_staged_bytes_that_differ_from_those_pinned_before_are_rejected(process,
     assert (JobState.REJECTED, "source_changed") == process.ended(job)
 
 
+def test_a_workspace_cleared_under_a_step_starts_the_job_over_and_does_not_count(
+    process, in_validate
+):
+    job = process.enqueue()
+    mend = in_validate(lambda: shutil.rmtree(process.app.mill.current.folder))
+
+    process.run(job)
+
+    assert "pin" == process.open(job).step
+    assert 0 == process.attempts(job, "validate")
+    mend()
+    process.run_later(job)
+    assert (JobState.STORED, None) == process.ended(job)
+
+
 def test_a_torn_file_in_the_workspace_starts_the_job_over_and_does_not_count(process, in_validate):
     mend = in_validate(raising(ScannerUnavailable("no_reply")))
     job = process.enqueue()
