@@ -205,6 +205,27 @@ def test_in_a_queue_that_shows_nothing_a_wake_counts_as_lost_after_ten_minutes(l
     assert [job.id] == ledger.due(10, heads=None)
 
 
+def test_a_job_whose_wakes_are_all_lost_is_woken_once_a_minute(ledger):
+    job = accepted(ledger)
+    ledger.pass_time(11)
+    pauses = []
+    for _ in range(6):
+        assert [job.id] == ledger.due(10)  # and whoever takes this wake dies with it
+        pauses.append(ledger.looked_at_in(job))
+        ledger.pass_time(ledger.looked_at_in(job))
+    assert [20, 40, 60, 60, 60, 60] == pauses
+
+
+def test_a_wake_behind_a_long_queue_is_looked_for_once_a_minute(ledger):
+    first, job = accepted(ledger), accepted(ledger)
+    ledger.pass_time(400)
+    assert [] == ledger.due(10, heads=[first.id])
+    assert 60 == ledger.looked_at_in(job)
+    # The queue has got to the end, and the wake was not in it
+    ledger.pass_time(60)
+    assert job.id in ledger.due(10)
+
+
 def test_all_sweepers_together_keep_to_the_rate(ledger):
     jobs = [accepted(ledger).id for _ in range(30)]
     ledger.pass_time(11)

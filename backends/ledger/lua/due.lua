@@ -14,6 +14,9 @@ local LOOKS = 5
 local UNSEEN = 600000
 -- Two producers may send in another order than the one they were accepted in.
 local DISORDER = 1000
+-- The longest until the next look. A wake may have died with the worker that had reserved it, and
+-- only time tells; a minute of it costs a look or a message, five were most of a late job's wait.
+local LATEST = 60000
 -- So many releases in a row with the same outage, and nothing done in between, are an outage.
 local OUTAGE = 3
 
@@ -73,13 +76,13 @@ for _, id in ipairs(looked) do
     redis.call('HINCRBY', stats, 'vanished', 1)
     for _, set in ipairs({ open, KEYS[3], KEYS[4], KEYS[5] }) do redis.call('ZREM', set, id) end
   elseif at and at > past then -- its wake is still in the queue
-    redis.call('ZADD', open, now + math.min(300000, math.max(grace, now - at)), id)
+    redis.call('ZADD', open, now + math.min(LATEST, math.max(grace, now - at)), id)
   elseif held_back(r, id) then -- until some time after the outage, each until another
     redis.call('ZADD', open, math.ceil(now + pause * (3 + 6 * math.random())), id)
   else
     local swept = redis.call('HINCRBY', r.key, 'swept', 1)
     redis.call('HSET', r.key, 'wake', r.fence .. ':' .. now)
-    redis.call('ZADD', open, now + math.min(300000, 10000 * 2 ^ swept), id)
+    redis.call('ZADD', open, now + math.min(LATEST, 10000 * 2 ^ swept), id)
     due[#due + 1] = id
   end
 end
