@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from chaos.ground import Ground
-from chaos.points import Armed
 from chaos.scenario import Scenario
+from chaos.scenarios.striking import armed_ground
 
 
 def lose(ground: Ground) -> None:
@@ -24,8 +24,7 @@ SWEEPER_OFF = Scenario(
 def double(ground: Ground) -> None:
     """Workers stand still before they decide, lose their lease, and go on."""
     stop_for = 2 * ground.lease + 0.5
-    armed = Armed(ground.folder / "armed", stop_for)
-    ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": stop_for}
+    armed = armed_ground(ground, stop_for)
     ground.hire(2, concurrency=3)
     for number in range(ground.jobs):
         # Every other job stands still, as long as two of the workers' six children are free.

@@ -21,6 +21,7 @@ from chaos.points import (
     Armed,
 )
 from chaos.scenario import Scenario
+from chaos.scenarios.striking import armed_ground, wait_until_struck
 from uploadmill.backends.ledger.ledger import JOB
 
 #: Of a hundred kills so many hit a whole worker with its children, so many its main process.
@@ -39,8 +40,10 @@ def kill_at_random(ground: Ground) -> None:
     kills = ground.jobs // 10
     uploads = list(ground.corpus.mixed(ground.jobs))
     crew = ground.hire(3)
-    with ground.submitting(uploads, pause=0.01):
-        for _ in range(kills):
+    # Jobs come in as long as somebody dies: a kill is to meet some at work.
+    with ground.submitting(uploads, pause=0.01 if ground.short else 0.15):
+        # A child that has not started yet is no fault, and the next one is drawn.
+        while sum(ground.book.faults.values()) < kills:
             ground.pause(ground.random.uniform(0.2, 1.0 if ground.short else 4.0))
             member = ground.random.choice(crew)
             drawn = ground.random.randrange(100)
@@ -58,8 +61,7 @@ KILLS = Scenario("kills", kill_at_random, jobs=(2000, 80))
 def strike_at_points(ground: Ground) -> None:
     """Every point of a worker with every action, each at a job of its own."""
     stop_for = 2 * ground.lease + 0.5
-    armed = Armed(ground.folder / "armed", stop_for)
-    ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": stop_for}
+    armed = armed_ground(ground, stop_for)
     # One job each: a killed worker takes no other job's chances with it.
     ground.hire(6 if ground.short else 10, concurrency=1)
     for _ in range(1 if ground.short else ground.jobs // 60):
@@ -69,7 +71,7 @@ def strike_at_points(ground: Ground) -> None:
             ground.book.fault(action, point)
             ground.tend()
         _strike_producers(ground, armed)
-    _wait_until_struck(ground, armed)
+    wait_until_struck(ground, armed)
     _strike_reconcile(ground, armed)
     ground.pause(stop_for + 1)
 
@@ -150,29 +152,19 @@ def _dying(ground: Ground, armed: Armed) -> dict[str, str]:
     return {**os.environ, **ground.environment.environ, **options}
 
 
-def _wait_until_struck(ground: Ground, armed: Armed) -> None:
-    for _ in range(600 if ground.short else 3000):
-        if not armed.left:
-            return
-        ground.pause(0.1)
-    for job_id, fault in armed.left.items():
-        ground.book.first(ground.book.wrong, fault, f"never reached by {job_id}")
-
-
 POINTS = Scenario("fault_points", strike_at_points, jobs=(60, 60))
 
 
 def take_over(ground: Ground) -> None:
     """How long after a worker's death its jobs run again: a lease, a sweep, and a message."""
-    armed = Armed(ground.folder / "armed", 0.0)
-    ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": 0.0}
+    armed = armed_ground(ground)
     (doomed,) = ground.hire(1, concurrency=3)
     for _ in range(1 if ground.short else 3):
         hung = [
             ground.submit(ground.corpus.text(), lambda e: armed.arm(e.id, "scan.after hang")).id
             for _ in range(3)
         ]
-        _wait_until_struck(ground, armed)
+        wait_until_struck(ground, armed)
         (heir,) = ground.hire(1, concurrency=3)
         # Now and then a lease is renewed: the moment of the kill is any moment of a term.
         ground.pause(ground.random.uniform(0, ground.lease / 3))

@@ -7,8 +7,8 @@ from pathlib import Path
 from chaos.book import Entry
 from chaos.corpus import expecting
 from chaos.ground import WORKSPACE, Ground
-from chaos.points import Armed
 from chaos.scenario import Scenario
+from chaos.scenarios.striking import armed_ground, wait_until_struck
 from uploadmill.job import JobState
 
 #: Before these the bytes are swapped. Up to ``pin`` that must be noticed; from there on the
@@ -23,8 +23,7 @@ EITHER = (JobState.STORED, JobState.REJECTED)
 def swap(ground: Ground) -> None:
     """Between every pair of steps, with and without a kill that makes another node start over."""
     stop_for = 2 * ground.lease + 0.5
-    armed = Armed(ground.folder / "armed", stop_for)
-    ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": stop_for}
+    armed = armed_ground(ground, stop_for)
     for node in ("a", "b"):
         root = ground.folder / f"node-{node}"
         ground.hire(2, concurrency=1, environ={WORKSPACE: str(root)})
@@ -48,10 +47,7 @@ def swap(ground: Ground) -> None:
         ground.submit(upload, arm)
         ground.book.fault("swap", f"{point} {then}")
         ground.tend()
-    for _ in range(400):
-        if not any("swap" in fault for fault in armed.left.values()):
-            return
-        ground.pause(0.1)
+    wait_until_struck(ground, armed)
 
 
 def _order(folder: Path, entry: Entry, content: bytes) -> Path:
