@@ -1,8 +1,9 @@
 """When to reconcile: at start, now and then, and when Redis may have forgotten something.
 
-Whoever reconciles notes in Redis when it began and which Redis that was. The note tells
+Whoever has reconciled notes in Redis when it began and which Redis that was. The note tells
 everything: it is old, it is of another Redis (restarted, or another one has taken over), or it
-is gone (Redis came back empty). One process does it at a time, by a lock that only saves work.
+is gone (Redis came back empty, or somebody began and did not come to the end). One process does
+it at a time, by a lock that only saves work.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ log = logging.getLogger("uploadmill.reconcile")
 RECONCILED = LEDGER_PREFIX + "reconciled"
 LOCK = LEDGER_PREFIX + "lock:reconcile"
 
-#: Seconds after which the lock of a process that died is free; a living one renews it.
-LOCK_TTL = 60.0
+#: Seconds after which the lock of a process that died is free. A living one renews it three times
+#: in that time; one that stands still for longer costs no more than doing the work twice.
+LOCK_TTL = 10.0
 
 #: Seconds between two looks at the note, and at least between two attempts of one worker.
 LOOK = 5.0
@@ -65,7 +67,8 @@ class Turns:
     def take(self, within: float) -> Iterator[bool]:
         """Hold the turn while the block lasts; False where it is somebody else's, or not due.
 
-        The note is written when the block ends without an error.
+        The note is taken away meanwhile, and written when the block ends without an error: where
+        it does not, somebody else begins as soon as the lock is free.
         """
         lock = self._redis.lock(LOCK, timeout=LOCK_TTL, blocking=False, thread_local=False)
         if not lock.acquire():
@@ -79,6 +82,7 @@ class Turns:
                 yield False
                 return
             note = f"{self._identity()} {self._now()}"
+            self._redis.delete(RECONCILED)
             yield True
             self._redis.set(RECONCILED, note)
         finally:

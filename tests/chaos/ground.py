@@ -217,7 +217,7 @@ class Ground:
         self.valkey = start_valkey(self.folder / "valkey", port, persistent=True)
 
     def free_reconcile(self) -> None:
-        """The minute passes for which a killed process keeps others from reconciling."""
+        """The seconds pass for which a killed process keeps others from reconciling."""
         with self.redis() as client:
             client.delete(LOCK)
 

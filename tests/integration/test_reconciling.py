@@ -110,6 +110,45 @@ def test_a_lock_is_kept_as_long_as_it_takes_and_one_of_the_dead_runs_out(client,
     assert eventually(lambda: not Turns(client).taken)
 
 
+#: A reconciliation that takes for ever; its lock is renewed all the time.
+ENDLESS = """
+import sys, threading
+import redis
+from uploadmill.worker import reconciling
+
+reconciling.LOCK_TTL = 1.0
+with redis.Redis.from_url(sys.argv[1]) as client:
+    with reconciling.Turns(client).take(0) as ours:
+        print(ours, flush=True)
+        threading.Event().wait()
+"""
+
+
+def test_one_that_was_killed_is_done_again_as_soon_as_its_lock_has_run_out(redis_url, client):
+    # Given a Redis that was reconciled just now, and somebody who is at it again
+    reconciled(client)
+    started = Started()
+    with watching(redis_url, started) as thread:
+        command = [sys.executable, "-c", ENDLESS, redis_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as endless:
+            assert endless.stdout is not None
+            assert "True\n" == endless.stdout.readline()
+            thread.look()
+            assert 1 == len(started.within)
+
+            # When that process is killed
+            endless.kill()
+
+        # Then its lock lasts no longer than it takes to renew it, and another one is started
+        assert eventually(lambda: not Turns(client).taken)
+        thread.look()
+        assert 2 == len(started.within)
+
+
+def test_the_lock_of_the_dead_delays_nobody_for_long():
+    assert reconciling.LOCK_TTL <= 2 * reconciling.LOOK
+
+
 def test_it_starts_one_at_start_and_no_other_before_it_is_due(redis_url, client):
     started = Started()
     with watching(redis_url, started) as thread:

@@ -142,7 +142,6 @@ def _strike_reconcile(ground: Ground, armed: Armed) -> None:
     command = [sys.executable, "-m", "chaos.dying_recover"]
     for _ in RECONCILE_POINTS:
         subprocess.run(command, env=_dying(ground, armed), check=False, timeout=60)
-        ground.free_reconcile()
     for member in ground.crew:
         member.replaced = True
 
