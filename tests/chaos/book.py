@@ -19,6 +19,8 @@ class Entry:
         staged: The key of its staged bytes.
         accepted: When ``enqueue`` returned, by the monotonic clock; None: it did not.
         ended: When its outcome was first seen.
+        outlasting: For a job so old that it is collected, the only objects that stay of it, each
+            as ``STORE/KEY``; None for all others.
     """
 
     id: str
@@ -26,6 +28,7 @@ class Entry:
     staged: str = ""
     accepted: float | None = None
     ended: float | None = None
+    outlasting: frozenset[str] | None = None
 
 
 @dataclass

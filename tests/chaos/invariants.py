@@ -49,6 +49,9 @@ class Checker:
             self._check_leftovers(client)
 
     def _check_job(self, entry: Entry, record: dict[str, str]) -> None:
+        if entry.outlasting is not None:
+            self._check_collected(entry, entry.outlasting)
+            return
         path = self.staging / OUTCOMES / f"{entry.id}.json"
         if not path.exists():
             self._check_unfinished(entry, record)
@@ -67,6 +70,23 @@ class Checker:
             self._wrong(entry, "the ledger has no record, and a reader is told something else")
         self._check_objects(entry, outcome, record)
         self._check_staged(entry, outcome)
+
+    def _check_collected(self, entry: Entry, outlasting: frozenset[str]) -> None:
+        """Nothing of it is left but what must be, and that is still what a reader is told."""
+        roots = [self.places.folder / store for store in (*OUTPUT_STORES, "quarantine")]
+        folders = [*((root, root / entry.id) for root in roots)]
+        folders.append((self.staging, self.staging / UPLOADS / entry.id))
+        left = {
+            f"{root.name}/{path.relative_to(root)}"
+            for root, folder in folders
+            for path in files_below(folder)
+        }
+        if left != outlasting:
+            self._wrong(entry, f"collected, and there is {sorted(left)}, not {sorted(outlasting)}")
+        if (self.staging / OUTCOMES / f"{entry.id}.json").exists():
+            self._wrong(entry, "collected, and its outcome is left")
+        if outlasting and self.places.state_of(entry.id) is not JobState.STORED:
+            self._wrong(entry, "collected, and a reader does not find its result")
 
     def _check_unfinished(self, entry: Entry, record: dict[str, str]) -> None:
         envelope = (self.staging / ENVELOPES / f"{entry.id}.json").exists()

@@ -1,26 +1,19 @@
 """Named points in the product at which a test lets a process die or stand still.
 
-A test arms a job with lines of ``point action`` in a file named by the job's id; the first line
-is used up by the first process that comes to its point, then the next line counts. So each fault
-strikes once, and two faults of one job come in their order.
-
-Points are put in by wrapping the product's functions; the product knows nothing of them.
+Points are put in by wrapping the product's functions; the product knows nothing of them. What
+happens at one is :mod:`chaos.armed`'s.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from chaos.armed import Armed
 from uploadmill.backends.ledger.decisions import Decisions
+from uploadmill.backends.ledger.gc_report import Broom
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.local import LocalStorage
@@ -66,84 +59,6 @@ ACTIONS = ("kill_child", "kill_group", "stop")
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class Armed:
-    """The faults of all jobs, in a folder that every process sees."""
-
-    def __init__(self, folder: Path, stop_for: float) -> None:
-        self.folder = folder
-        self.stop_for = stop_for
-        self._lock = threading.Lock()
-
-    def arm(self, job_id: str, *faults: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / job_id).write_text("\n".join(faults))
-
-    @property
-    def left(self) -> dict[str, str]:
-        """The faults that have not struck, by job."""
-        found = {}
-        for path in self.folder.glob("*-*"):
-            with suppress(FileNotFoundError):  # it strikes at this very moment
-                found[path.name] = path.read_text()
-        return found
-
-    @property
-    def struck(self) -> list[str]:
-        """Job, point and action of each fault that has."""
-        path = self.folder / "struck"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def at(self, job_id: str, point: str) -> str | None:
-        """What is to happen to this job here; used up by asking."""
-        path, mine = self.folder / job_id, self.folder / f"mine.{os.getpid()}"
-        with self._lock:
-            try:
-                if not path.read_text().startswith(point + " "):
-                    return None
-                path.rename(mine)
-            except FileNotFoundError:
-                return None
-            first, _, rest = mine.read_text().partition("\n")
-            if rest:
-                path.write_text(rest)
-            mine.unlink()
-            with (self.folder / "struck").open("a") as file:
-                file.write(f"{job_id} {first}\n")
-            return first.split(" ", 1)[1]
-
-    def strike(self, job_id: str, point: str) -> None:
-        """Do what is armed for this job here."""
-        while action := self.at(job_id, point):
-            self._do(action)
-
-    def _do(self, action: str) -> None:
-        if action == "kill_child":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif action == "kill_group":
-            os.killpg(os.getpgid(0), signal.SIGKILL)
-        elif action == "hang":
-            time.sleep(3600)
-        elif action == "stop":
-            _stand_still(self.stop_for)
-        elif action.startswith("swap "):
-            _swap(Path(action.removeprefix("swap ")))
-
-
-def _stand_still(seconds: float) -> None:
-    """Stop this process; somebody of another group lets it go on."""
-    wake = f"sleep {seconds:g}; kill -CONT {os.getpid()}"
-    subprocess.Popen(["/bin/sh", "-c", wake], start_new_session=True)
-    os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def _swap(order: Path) -> None:
-    """A client overwrites its staged bytes: *order* names the object, and has the new bytes."""
-    target, _, content = order.read_bytes().partition(b"\n")
-    fresh = order.with_suffix(".fresh")
-    fresh.write_bytes(content)
-    fresh.replace(Path(target.decode()))
-
-
 def put_in(options: dict[str, Any]) -> None:
     """Wrap what this process runs."""
     armed = Armed(Path(options["folder"]), options["stop_for"])
@@ -152,6 +67,30 @@ def put_in(options: dict[str, Any]) -> None:
     _settling(armed)
     _steps(armed)
     _producer(armed)
+
+
+def put_in_collection(options: dict[str, Any]) -> None:
+    """Wrap what a collection runs; whoever else reads envelopes is not struck."""
+    armed = Armed(Path(options["folder"]), options["stop_for"])
+
+    def look(original: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        _, job_id = args
+        armed.strike(job_id, "gc.after_age")
+        envelope = original(*args, **options)
+        armed.strike(job_id, "gc.after_envelope")
+        return envelope
+
+    def take(original: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        _, kind, _, found = args
+        job = _JOB_ID.search(found[0].key) if found else None
+        if job is not None:
+            armed.strike(job.group(), f"gc.{kind}.before")
+        original(*args, **options)
+        if job is not None:
+            armed.strike(job.group(), f"gc.{kind}.after")
+
+    _wrap(Decisions, "envelope", look)
+    _wrap(Broom, "take", take)
 
 
 def _wrap(

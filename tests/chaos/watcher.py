@@ -102,7 +102,8 @@ class Watcher(threading.Thread):
             elif entry.ended is None:
                 entry.ended = time.monotonic()
         for job_id in self._outcomes.keys() - there if self._staging_is_there else ():
-            self.book.first(self.book.wrong, job_id, "its outcome has gone")
+            if self.book.entries[job_id].outlasting is None:
+                self.book.first(self.book.wrong, job_id, "its outcome has gone")
 
     def _look_at_object(self, role: str, path: Path) -> None:
         known = self._objects.get(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chaos.scenario import Scenario
 from chaos.scenarios import (
+    collecting,
     controls,
     killing,
     messages,
@@ -21,6 +22,7 @@ SCENARIOS: dict[str, Scenario] = {
         killing.KILLS,
         killing.POINTS,
         killing.TAKEN_OVER,
+        collecting.COLLECTION,
         redis_faults.REDIS,
         redis_faults.EMPTIED,
         messages.DOUBLED,

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from chaos.armed import Armed
 from chaos.book import Entry
 from chaos.corpus import Upload
-from chaos.ground import TESTS, Ground
+from chaos.ground import Ground
 from chaos.points import (
     ACTIONS,
     PRODUCER_POINTS,
     RECONCILE_POINTS,
     REPLY_POINTS,
     WORKER_POINTS,
-    Armed,
 )
 from chaos.scenario import Scenario
-from chaos.scenarios.striking import armed_ground, wait_until_struck
+from chaos.scenarios.striking import armed_ground, dying, wait_until_struck
 from uploadmill.backends.ledger.ledger import JOB
 
 #: Of a hundred kills so many hit a whole worker with its children, so many its main process.
@@ -126,7 +125,7 @@ def _produce(ground: Ground, armed: Armed, entry: Entry, key: str) -> subprocess
     path.write_bytes(entry.upload.content)
     command = [sys.executable, "-m", "chaos.dying_producer"]
     command += [str(path), entry.upload.pipeline, key]
-    return subprocess.Popen(command, env=_dying(ground, armed))
+    return subprocess.Popen(command, env=dying(ground, armed))
 
 
 def _strike_reconcile(ground: Ground, armed: Armed) -> None:
@@ -139,16 +138,11 @@ def _strike_reconcile(ground: Ground, armed: Armed) -> None:
         ground.book.fault("kill_reconcile", point)
     with ground.redis() as client:
         client.flushall()
-    command = [sys.executable, "-m", "chaos.dying_recover"]
+    command = [sys.executable, "-m", "chaos.dying_command", "recover"]
     for _ in RECONCILE_POINTS:
-        subprocess.run(command, env=_dying(ground, armed), check=False, timeout=60)
+        subprocess.run(command, env=dying(ground, armed), check=False, timeout=60)
     for member in ground.crew:
         member.replaced = True
-
-
-def _dying(ground: Ground, armed: Armed) -> dict[str, str]:
-    options = {"CHAOS_ARMED": str(armed.folder), "PYTHONPATH": str(TESTS)}
-    return {**os.environ, **ground.environment.environ, **options}
 
 
 POINTS = Scenario("fault_points", strike_at_points, jobs=(60, 60))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from chaos.ground import Ground
-from chaos.points import Armed
+from chaos.armed import Armed
+from chaos.ground import TESTS, Ground
 
 #: Seconds, long and short, in which every fault must have struck: a job whose wake died with a
 #: killed worker comes to its point only after a lease, a sweep, and another wake.
@@ -28,3 +29,9 @@ def wait_until_struck(ground: Ground, armed: Armed) -> None:
         ground.pause(0.1)
     for job_id, fault in armed.left.items():
         ground.book.first(ground.book.wrong, fault, f"never reached by {job_id}")
+
+
+def dying(ground: Ground, armed: Armed) -> dict[str, str]:
+    """The variables of a process that dies where a job is armed."""
+    options = {"CHAOS_ARMED": str(armed.folder), "PYTHONPATH": str(TESTS)}
+    return {**os.environ, **ground.environment.environ, **options}

@@ -1,0 +1,16 @@
+"""``uploadmill recover`` or ``gc`` that dies where a test has armed a job: ``COMMAND …``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from chaos import points
+from uploadmill.worker.cli import main
+
+options = {"folder": os.environ["CHAOS_ARMED"], "stop_for": 1.0}
+if "gc" in sys.argv:
+    points.put_in_collection(options)
+else:
+    points.put_in(options)
+main(sys.argv[1:])
