@@ -7,12 +7,13 @@ The contract in words stands on each method; as a program it is
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Literal, Protocol, Self, TypeVar, overload, runtime_checkable
 
 #: Bytes moved at a time, everywhere. 1 MiB keeps system calls rare and memory flat.
 CHUNK = 1 << 20
@@ -34,6 +35,22 @@ Opener = Callable[[], AbstractContextManager[Readable]]
 Source = Path | bytes | BinaryIO | Opener
 
 
+class Access(StrEnum):
+    """Who may read an object without credentials."""
+
+    PRIVATE = "private"
+    PUBLIC_READ = "public-read"
+
+
+class Feature(StrEnum):
+    """What not every store has; elsewhere :class:`~uploadmill.errors.Unsupported` is raised."""
+
+    VERSIONS = "versions"
+    SIGNED_URLS = "signed urls"
+    PRESIGNED_UPLOADS = "presigned uploads"
+    ACCESS_LEVELS = "access levels"
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectStat:
     """What a store knows of an object.
@@ -48,6 +65,8 @@ class ObjectStat:
         sha256: Hex, as computed by uploadmill when it wrote the object; None for others'
             objects, and from ``list`` where the store does not list it.
         version: Where the store keeps versions.
+        cache_control: What it is served with; None where nothing was given, and from ``list``.
+        content_disposition: The same.
     """
 
     key: str
@@ -58,6 +77,54 @@ class ObjectStat:
     metadata: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
     version: str | None = None
+    cache_control: str | None = None
+    content_disposition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a list with a delimiter gives for all keys with the same next segment.
+
+    Attributes:
+        key: What these keys start with, ending in the delimiter.
+    """
+
+    key: str
+
+
+Entry_co = TypeVar("Entry_co", covariant=True)
+
+
+class Listing(Protocol[Entry_co]):
+    """An iterator over a list that knows how to go on after its limit."""
+
+    def __iter__(self) -> Self:
+        """Itself."""
+
+    def __next__(self) -> Entry_co:
+        """The next entry; pages are fetched as they are needed."""
+
+    @property
+    def token(self) -> str | None:
+        """What ``list`` takes to go on after the last entry given; None when all were given.
+
+        To be asked when the iterator has ended. Opaque, and only for the same store and prefix.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedUpload:
+    """What a browser, or any other client, needs to put one object without credentials.
+
+    It is as good as a credential until it expires: never log it.
+
+    Attributes:
+        url: Where to send to.
+        fields: Of the form, to be sent before the field ``file``.
+    """
+
+    url: str = field(repr=False)
+    fields: Mapping[str, str] = field(repr=False)
 
 
 class Reader(Protocol):
@@ -79,13 +146,17 @@ class Storage(Protocol):
     """A store of objects under keys.
 
     Every method raises :class:`~uploadmill.errors.StorageUnavailable` when the store gives no
-    definite answer and :class:`~uploadmill.errors.InvalidKey`, before anything moves, for a key
-    that could leave the prefix. Methods are safe to call from several threads; network clients
-    are made on first use, per process.
+    definite answer, :class:`~uploadmill.errors.InvalidKey`, before anything moves, for a key
+    that could leave the prefix, and :class:`~uploadmill.errors.Unsupported`, before anything
+    moves, for what this store does not have. Methods are safe to call from several threads;
+    network clients are made on first use, per process.
     """
 
     #: The configured name, for messages and records: ``staging``, ``primary``, …
     name: str
+
+    #: What is known, without asking, that this store does not have, and why.
+    lacks: Mapping[Feature, str]
 
     def put(
         self,
@@ -94,6 +165,9 @@ class Storage(Protocol):
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+        access: Access | None = None,
         create_only: bool = False,
         sha256: str | None = None,
         max_size: int | None = None,
@@ -103,9 +177,14 @@ class Storage(Protocol):
         Args:
             key: Inside the prefix.
             source: The bytes; read as a stream, never held whole.
-            content_type: Found from the key's extension when not given.
+            content_type: Found from the content when not given, and from the key's extension
+                where the content says nothing definite (:mod:`~.sniffing`).
             metadata: The user's own, kept with the object: lower-case ASCII names, any text as
                 value, 1.5 kB in all once encoded (:func:`~.keys.check_metadata`).
+            cache_control: Served with the object, such as ``public, max-age=31536000``.
+            content_disposition: Served with the object, such as what
+                :func:`~.keys.attachment` makes of a file's name.
+            access: Who may read it; the bucket's own rule when not given.
             create_only: Fail when the key is taken, decided atomically by the store.
             sha256: What the bytes should have; a difference leaves nothing behind.
             max_size: In bytes; a larger source leaves nothing behind.
@@ -116,9 +195,11 @@ class Storage(Protocol):
         Raises:
             ObjectExists: *create_only*, and the key is taken.
             IntegrityError: The bytes do not have *sha256*.
-            SizeLimitExceeded: The source has more than *max_size* bytes.
+            SizeLimitExceeded: The source has more than *max_size* bytes, or than the store takes.
+            UnsupportedMedia: The store does not take this extension.
             InvalidKey: Also where the store keeps folders and part of the key is an object.
-            Unsupported: Metadata or a content type that cannot be kept everywhere.
+            Unsupported: Metadata or a header that cannot be kept everywhere; or the store has no
+                access levels.
         """
 
     def open(
@@ -129,15 +210,37 @@ class Storage(Protocol):
         length: int | None = None,
         if_match: str | None = None,
         version: str | None = None,
+        verify: bool = False,
     ) -> AbstractContextManager[Reader]:
         """Read an object, or *length* bytes from *start*; beyond the end there are none.
 
         The stream is of one state of the object. Where it is overwritten meanwhile, reading
-        goes on with the old bytes or raises; it never mixes the two.
+        goes on with the old bytes or raises; it never mixes the two. With *verify*, of the whole
+        only, the bytes are hashed on their way, and the last read raises where they are not
+        those that were put.
 
         Raises:
             ObjectNotFound: No such object (or version).
             ObjectChanged: Its etag is not *if_match*.
+            IntegrityError: From the reader, with *verify*: the bytes have another sha256.
+            Unsupported: The store keeps no versions; *verify* of a part, or of an object that
+                was put by others and has no sha256.
+        """
+
+    def read(self, key: str, limit: int, *, verify: bool = False) -> bytes:
+        """The bytes of a small object.
+
+        Raises:
+            ObjectNotFound: No such object.
+            SizeLimitExceeded: It has more than *limit* bytes; none were read.
+        """
+
+    def download(self, key: str, target: Path, *, verify: bool = False) -> ObjectStat:
+        """Write an object to a file, which is replaced when all of it has arrived.
+
+        Raises:
+            ObjectNotFound: No such object.
+            OSError: The file cannot be written.
         """
 
     def stat(self, key: str) -> ObjectStat:
@@ -147,11 +250,19 @@ class Storage(Protocol):
             ObjectNotFound: No such object.
         """
 
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+
     def delete(self, *keys: str) -> None:
         """Remove objects, in as few requests as the store allows; a missing one is no error."""
 
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove any number of objects as a stream, and say how many keys there were."""
+
     def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
-        """Copy inside the store, with content type, metadata and sha256, at any size.
+        """Copy inside the store, at any size, with type, headers, metadata and sha256.
+
+        A copy has the access that a new object has.
 
         Raises:
             ObjectNotFound: No *source*.
@@ -159,19 +270,128 @@ class Storage(Protocol):
             ObjectExists: *create_only*, and *target* is taken.
         """
 
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+    def move(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
+        """Copy, compare, then delete *source*; killed in between, both are there.
+
+        Raises:
+            ObjectNotFound: No *source*.
+            ObjectChanged: *source* was overwritten meanwhile; *target* has the older bytes.
+            ObjectExists: *create_only*, and *target* is taken.
+            IntegrityError: The copy is not the original; that stays.
+        """
+
+    @overload
+    def list(
+        self, prefix: str = "", *, limit: int | None = None, token: str | None = None
+    ) -> Listing[ObjectStat]: ...
+
+    @overload
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: Literal["/"],
+        limit: int | None = None,
+        token: str | None = None,
+    ) -> Listing[ObjectStat | Folder]: ...
+
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: Literal["/"] | None = None,
+        limit: int | None = None,
+        token: str | None = None,
+    ) -> Listing[ObjectStat] | Listing[ObjectStat | Folder]:
         """Every object whose key starts with *prefix*, in key order, any number of them.
 
         Key order is that of code points. Some S3 servers compare folder by folder instead, so
         ``a/b`` may come before ``a-b``; everything else is in the same order everywhere.
         Objects whose keys are not valid here are left out: nothing could be done with them.
+
+        Args:
+            prefix: Whole folders or half a name.
+            delimiter: Give one :class:`Folder` for all keys that have this after the prefix.
+            limit: Give at most so many entries; the listing's ``token`` says how to go on.
+            token: Of an earlier listing of this prefix: go on there.
+
+        Raises:
+            ValueError: The token is no token of this store.
         """
 
-    def url(self, key: str) -> str | None:
-        """The public address of an object, or None where the store has none. Never signed."""
+    def versions(self, key: str) -> Iterator[ObjectStat]:
+        """Every kept state of an object, the newest first; those of a deleted one too.
+
+        Raises:
+            Unsupported: The store keeps none.
+        """
+
+    def restore(self, key: str, version: str) -> ObjectStat:
+        """Make an older version the object again, with all its facts; nothing is lost by it.
+
+        Raises:
+            ObjectNotFound: No such version.
+            Unsupported: The store keeps none.
+        """
+
+    @overload
+    def url(self, key: str) -> str | None: ...
+
+    @overload
+    def url(self, key: str, *, expires: float, filename: str | None = None) -> str: ...
+
+    def url(
+        self, key: str, *, expires: float | None = None, filename: str | None = None
+    ) -> str | None:
+        """Where to read an object.
+
+        Args:
+            key: Of an object that need not be there yet.
+            expires: Seconds for which a signed address lasts. Without it: the CDN's or the
+                public address, or None where the store has none; never signed.
+            filename: What a browser saves it as; signed addresses only.
+
+        Raises:
+            Unsupported: *expires*, and the store signs no addresses.
+        """
+
+    def presign_upload(
+        self,
+        key: str,
+        *,
+        content_type: str,
+        max_size: int,
+        min_size: int = 0,
+        expires: float = 3600,
+    ) -> PresignedUpload:
+        """Let a client put one object by itself: this key, type and size, for so many seconds.
+
+        Raises:
+            Unsupported: The store cannot enforce all of that.
+            UnsupportedMedia: The store does not take this extension.
+        """
+
+    def access(self, key: str) -> Access:
+        """Who may read an object.
+
+        Raises:
+            ObjectNotFound: No such object.
+            Unsupported: The store has no access levels of single objects.
+        """
+
+    def set_access(self, key: str, access: Access) -> None:
+        """Change who may read an object.
+
+        Raises:
+            ObjectNotFound: No such object.
+            Unsupported: The store has no access levels of single objects.
+        """
 
     def ping(self) -> None:
         """Answer within seconds, or raise :class:`~uploadmill.errors.StorageUnavailable`."""
+
+    def close(self) -> None:
+        """Give back this process's connections; the store stays usable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from uploadmill.backends.storage import contract_keys, contract_put, contract_read
+from uploadmill.backends.storage import (
+    contract_derived,
+    contract_features,
+    contract_keys,
+    contract_list,
+    contract_put,
+    contract_read,
+)
 from uploadmill.backends.storage.base import Storage
-from uploadmill.backends.storage.contract_ground import ContractBroken, Ground, same
+from uploadmill.backends.storage.contract_ground import ContractBroken, Ground, NotOffered, same
 
 #: Bytes of the large object: more than our stores send in one request (8 MiB).
 LARGE = 9 << 20
@@ -29,7 +36,15 @@ Check = Callable[[Ground], None]
 #: Every check by its name, in the order they run.
 CHECKS: dict[str, Check] = {
     check.__name__: check
-    for check in (*contract_put.CHECKS, *contract_read.CHECKS, *contract_keys.CHECKS)
+    for module in (
+        contract_put,
+        contract_read,
+        contract_keys,
+        contract_list,
+        contract_derived,
+        contract_features,
+    )
+    for check in module.CHECKS
 }
 
 
@@ -40,14 +55,16 @@ class CheckResult:
     Attributes:
         name: Of the check.
         ok: Whether the store does as the contract says.
-        detail: What it did instead; empty when ok.
+        detail: What it did instead; when ok, why it does not offer this, or empty.
         ms: Wall time in milliseconds.
+        offered: False where the store says that it has not got this, as it may.
     """
 
     name: str
     ok: bool
     detail: str
     ms: float
+    offered: bool = True
 
 
 def run_contract(
@@ -72,14 +89,20 @@ def run_contract(
 def run_check(name: str, check: Check, ground: Ground) -> CheckResult:
     """Run one check; whatever it raises is the result's detail."""
     began = time.monotonic()
+    detail = ""
     try:
         check(ground)
-        detail = ""
+    except NotOffered as error:
+        return CheckResult(name, True, str(error), _ms_since(began), offered=False)  # noqa: FBT003 (a result)
     except ContractBroken as error:
         detail = str(error)
     except Exception as error:  # noqa: BLE001 (a broken store may raise anything)
         detail = f"{type(error).__name__}: {error}"
-    return CheckResult(name, not detail, detail, (time.monotonic() - began) * 1000)
+    return CheckResult(name, not detail, detail, _ms_since(began))
+
+
+def _ms_since(began: float) -> float:
+    return (time.monotonic() - began) * 1000
 
 
 def leave_nothing(ground: Ground) -> None:

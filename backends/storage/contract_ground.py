@@ -20,6 +20,10 @@ class ContractBroken(AssertionError):
     """Raised by a check when the store does not do what the contract says."""
 
 
+class NotOffered(Exception):
+    """Raised by a check when the store says, in time, that it has not got this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """The store under test and the part of it that one run may touch.

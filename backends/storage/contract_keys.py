@@ -1,4 +1,4 @@
-"""The contract about keys: hostile ones, and ``delete``, ``copy``, ``list``, ``url``."""
+"""The contract about keys: hostile ones, and ``delete``, ``copy``, ``url``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from uploadmill.backends.storage.base import Access
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
     Ground,
@@ -206,38 +207,6 @@ def copy_onto_itself_changes_nothing(ground: Ground) -> None:
     raises(ObjectExists, again, "create-only copy onto itself")
 
 
-def list_gives_a_prefix_in_order(ground: Ground) -> None:
-    """Every key that starts so, whole folders or half a name, in key order, with its facts."""
-    names = ("B", "a", "aa/1", "aa/2/x", "aa/2/y", "ab", "b", "bé", "c/d/e/f")
-    for name in sorted(names, reverse=True):
-        ground.storage.put(ground.key("list/" + name), name.encode())
-    for prefix in ("", "a", "aa", "aa/", "aa/2", "aa/2/", "b", "c/d/", "c/d/e/f", "nothing", "a/"):
-        expected = sorted(name for name in names if name.startswith(prefix))
-        found = [stat.key for stat in ground.storage.list(ground.key("list/" + prefix))]
-        same([ground.key("list/" + name) for name in expected], found, f"list of {prefix!r}")
-    for stat in ground.storage.list(ground.key("list/aa/")):
-        exact = ground.storage.stat(stat.key)
-        same((exact.size, exact.etag), (stat.size, stat.etag), "size and etag in the list")
-        true(stat.modified.tzinfo is not None, "times in the list are aware")
-
-
-def list_and_delete_go_beyond_a_page(ground: Ground) -> None:
-    """More objects than any store gives, or takes, at once."""
-    keys = [ground.key(f"many/{number:05}") for number in range(ground.many)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: ground.storage.put(key, b""), keys))
-    found = [stat.key for stat in ground.storage.list(ground.key("many/"))]
-    true(keys == found, f"{ground.many} keys in order; got {len(found)}")
-    ground.storage.delete(*keys)
-    same([], list(ground.storage.list(ground.key("many/"))), "what is left after deleting all")
-
-
-def list_refuses_hostile_prefixes(ground: Ground) -> None:
-    """A prefix reaches nothing that a key does not reach."""
-    for prefix in ("../", "/", "a/../b", "a//b", "nul\0", "half\ud800", f"{RESERVED}/"):
-        raises(InvalidKey, lambda p=prefix: list(ground.storage.list(p)), f"list of {prefix!r}")  # type: ignore[misc]
-
-
 def url_is_public_and_unsigned(ground: Ground) -> None:
     """None, or an address without query that names the key."""
     for name in ("picture.jpg", "a b/ü?.jpg"):
@@ -268,6 +237,16 @@ def _calls(ground: Ground, key: str, good: str) -> dict[str, Callable[[], object
         "copy from": lambda: storage.copy(key, good),
         "copy to": lambda: storage.copy(good, key),
         "url": lambda: storage.url(key),
+        "exists": lambda: storage.exists(key),
+        "read": lambda: storage.read(key, 1),
+        "move from": lambda: storage.move(key, good),
+        "move to": lambda: storage.move(good, key),
+        "versions": lambda: storage.versions(key),
+        "restore": lambda: storage.restore(key, "1"),
+        "access": lambda: storage.access(key),
+        "set_access": lambda: storage.set_access(key, Access.PRIVATE),
+        "signed url": lambda: storage.url(key, expires=60),
+        "presign_upload": lambda: storage.presign_upload(key, content_type="a/b", max_size=1),
     }
 
 
@@ -282,9 +261,6 @@ CHECKS = (
     copy_create_only_has_one_winner,
     copy_of_a_missing_object_says_so,
     copy_onto_itself_changes_nothing,
-    list_gives_a_prefix_in_order,
-    list_and_delete_go_beyond_a_page,
-    list_refuses_hostile_prefixes,
     url_is_public_and_unsigned,
     ping_answers,
 )

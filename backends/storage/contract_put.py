@@ -72,15 +72,17 @@ def put_keeps_type_and_metadata(ground: Ground) -> None:
 
 
 def put_finds_the_type(ground: Ground) -> None:
-    """Without a content type the key's extension decides, the same on every store."""
+    """Without a content type the content decides, else the extension, the same on every store."""
     types = {
-        "a.jpg": "image/jpeg",
-        "a.webp": "image/webp",
-        "a.pdf": "application/pdf",
-        "a": "application/octet-stream",
+        "a.jpg": (SMALL, "image/jpeg"),
+        "a.css": (SMALL, "text/css"),
+        "a": (SMALL, "application/octet-stream"),
+        "pdf.jpg": (b"%PDF-1.7\n", "application/pdf"),
+        "png": (b"\x89PNG\r\n\x1a\n", "image/png"),
     }
-    for name, expected in types.items():
-        ground.storage.put(ground.key("types/" + name), SMALL)
+    for name, (head, expected) in types.items():
+        ground.storage.put(ground.key("types/" + name), head)
+        same(head, content(ground.storage, ground.key("types/" + name)), f"the bytes of {name}")
         stat = ground.storage.stat(ground.key("types/" + name))
         same(expected, stat.content_type, f"content type of {name}")
 

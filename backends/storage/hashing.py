@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from uploadmill.backends.storage.base import CHUNK, Readable
+from uploadmill.backends.storage.base import CHUNK, Readable, Reader
 from uploadmill.errors import IntegrityError, SizeLimitExceeded
 
 
@@ -18,8 +18,9 @@ class HashingReader:
 
     def __init__(self, stream: Readable, max_size: int | None = None) -> None:
         self._stream = stream
-        self._max_size = max_size
         self._hash = hashlib.sha256()
+        self._ahead = b""
+        self.max_size = max_size
         self.size = 0
 
     def read(self, size: int, /) -> bytes:
@@ -28,12 +29,19 @@ class HashingReader:
         Raises:
             SizeLimitExceeded: There are more than *max_size*.
         """
-        chunk = self._stream.read(size)
+        chunk, self._ahead = self._ahead[:size], self._ahead[size:]
+        chunk = chunk or self._stream.read(size)
         self._hash.update(chunk)
         self.size += len(chunk)
-        if self._max_size is not None and self.size > self._max_size:
-            raise SizeLimitExceeded(self._max_size)
+        if self.max_size is not None and self.size > self.max_size:
+            raise SizeLimitExceeded(self.max_size)
         return chunk
+
+    def peek(self, size: int) -> bytes:
+        """The next *size* bytes, fewer only at the end, without reading past them."""
+        while len(self._ahead) < size and (more := self._stream.read(size - len(self._ahead))):
+            self._ahead += more
+        return self._ahead[:size]
 
     @property
     def sha256(self) -> str:
@@ -61,3 +69,28 @@ def read_up_to(stream: Readable, size: int) -> bytearray:
     while len(piece) < size and (chunk := stream.read(min(CHUNK, size - len(piece)))):
         piece += chunk
     return piece
+
+
+class VerifiedReader:
+    """An open object whose bytes must be, at their end, those that were put.
+
+    Args:
+        store: For messages.
+        reader: Of the whole object.
+    """
+
+    def __init__(self, store: str, reader: Reader) -> None:
+        self.stat = reader.stat
+        self._store = store
+        self._hashed = HashingReader(reader)
+
+    def read(self, size: int, /) -> bytes:
+        """At most *size* bytes; ``b""`` only at the end.
+
+        Raises:
+            IntegrityError: The end is reached, and the bytes have another sha256.
+        """
+        chunk = self._hashed.read(size)
+        if self._hashed.size == self.stat.size:
+            self._hashed.verify(self._store, self.stat.key, self.stat.sha256)
+        return chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from collections.abc import Mapping
 from mimetypes import MimeTypes
@@ -31,6 +32,11 @@ DEFAULT_TYPE = "application/octet-stream"
 _METADATA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _CONTENT_TYPE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
+_HEADER = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,1022}[\x21-\x7e])?")
+
+#: What a quoted file name may show to browsers that know no other form.
+_TOKEN = frozenset(string.ascii_letters + string.digits + "!#$&+-.^_`|~ ()")
+
 #: What a metadata value may show unencoded in a header: printable ASCII but space and percent.
 _PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
@@ -44,6 +50,13 @@ for _type, _extension in (
     ("image/avif", ".avif"),
     ("image/heic", ".heic"),
     ("image/jpeg", ".jpg"),
+    ("application/epub+zip", ".epub"),
+    ("application/vnd.oasis.opendocument.text", ".odt"),
+    ("application/vnd.oasis.opendocument.spreadsheet", ".ods"),
+    ("application/vnd.oasis.opendocument.presentation", ".odp"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".docx"),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xlsx"),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", ".pptx"),
 ):
     _TYPES.add_type(_type, _extension)
 
@@ -135,17 +148,35 @@ def decoded(value: str) -> str:
     return "" if value == _EMPTY else unquote(value)
 
 
-def content_type_for(store: str, key: str, given: str | None = None) -> str:
-    """The content type to store: *given*, or by the key's extension.
+def type_by_extension(key: str) -> str:
+    """The content type that a key's extension stands for, the same on every machine."""
+    return _TYPES.guess_type(key)[0] or DEFAULT_TYPE
+
+
+def check_content_type(store: str, key: str, given: str) -> None:
+    """Refuse a content type that does not fit into a header.
 
     Raises:
-        Unsupported: *given* does not fit into a header.
+        Unsupported: Shows it.
     """
-    if given is None:
-        return _TYPES.guess_type(key)[0] or DEFAULT_TYPE
     if not _CONTENT_TYPE.fullmatch(given):
         raise Unsupported(store, key, f"content type {shown(given)!r}")
-    return given
+
+
+def check_header(store: str, key: str, name: str, given: str | None) -> None:
+    """Refuse a header's value that not every store takes: printable ASCII, at most 1,024 bytes.
+
+    Raises:
+        Unsupported: Shows it.
+    """
+    if given is not None and not _HEADER.fullmatch(given):
+        raise Unsupported(store, key, f"{name} {shown(given)!r}")
+
+
+def attachment(filename: str) -> str:
+    """The content disposition with which a browser saves an object as *filename* (RFC 6266)."""
+    plain = "".join(each if each in _TOKEN else "_" for each in filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 def public_address(public_url: str | None, key: str) -> str | None:

@@ -12,13 +12,16 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from uploadmill.backends.storage import sidecar
-from uploadmill.backends.storage.base import CHUNK, ObjectStat, Readable, Source, opener
+from uploadmill.backends.storage.base import CHUNK, Feature, Folder, ObjectStat, Readable
+from uploadmill.backends.storage.facts import Facts, facts_of
 from uploadmill.backends.storage.folders import (
     ABSENT,
     entries,
@@ -29,16 +32,10 @@ from uploadmill.backends.storage.folders import (
     prune,
 )
 from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.backends.storage.keys import (
-    RESERVED,
-    check_key,
-    check_metadata,
-    check_prefix,
-    content_type_for,
-    is_key,
-    public_address,
-)
+from uploadmill.backends.storage.keys import RESERVED, is_key, type_by_extension
+from uploadmill.backends.storage.listing import Ask, Entry, Page, key_before, paged
 from uploadmill.backends.storage.sidecar import Sidecar, state_of
+from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
 from uploadmill.errors import (
     InvalidKey,
     ObjectChanged,
@@ -52,6 +49,13 @@ _INCOMING = (RESERVED, "incoming")
 
 #: Seconds after which a file there is what a killed process left: a day.
 _LEFT_BEHIND = 86_400.0
+
+_LACKS = {
+    Feature.VERSIONS: "a folder keeps no versions",
+    Feature.SIGNED_URLS: "a folder has no server that could check a signature",
+    Feature.PRESIGNED_UPLOADS: "a folder has no server that could check a signature",
+    Feature.ACCESS_LEVELS: "the web server that shows the folder decides who may read",
+}
 
 #: How often a write or a read starts again when others remove folders or overwrite under it.
 _TRIES = 20
@@ -79,112 +83,72 @@ class LocalReader:
         return chunk
 
 
-class LocalStorage:
-    """Objects as files below a root folder, which is made on first use.
+class LocalStorage(Skeleton):
+    """Objects as files below a folder, which is made on first use.
 
     Args:
-        root: The folder; links below it are not followed.
+        base_path: The folder; links below it are not followed.
         name: The configured name.
-        public_url: Where a web server shows the folder, if one does.
+        options: Those of every store (:class:`Skeleton`); ``public_url`` is where a web server
+            shows the folder, if one does.
     """
 
-    def __init__(
-        self, root: Path | str, *, name: str = "local", public_url: str | None = None
-    ) -> None:
-        self.name = name
-        self._root = Path(root)
-        self._public_url = public_url
+    def __init__(self, base_path: Path | str, *, name: str = "local", **options: Any) -> None:
+        super().__init__(name, lacks=_LACKS, **options)
+        self._root = Path(base_path)
         self._prepared = False
-
-    def put(
-        self,
-        key: str,
-        source: Source,
-        *,
-        content_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        create_only: bool = False,
-        sha256: str | None = None,
-        max_size: int | None = None,
-    ) -> ObjectStat:
-        """See :meth:`Storage.put`."""
-        check_key(self.name, key)
-        check_metadata(self.name, key, metadata or {})
-        kind = content_type_for(self.name, key, content_type)
-        self._refuse_taken(key, create_only=create_only)
-        with opener(source)() as stream, self._incoming() as incoming:
-            reader = HashingReader(stream, max_size)
-            incoming.fill(reader)
-            reader.verify(self.name, key, sha256)
-            facts = Sidecar(key, kind, reader.sha256, dict(metadata or {}))
-            return self._show(incoming, facts, create_only=create_only)
-
-    @contextmanager
-    def open(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        if_match: str | None = None,
-        version: str | None = None,
-    ) -> Iterator[LocalReader]:
-        """See :meth:`Storage.open`."""
-        if version is not None:
-            raise ObjectNotFound(self.name, key, "this store keeps no versions")
-        descriptor, facts = self._open(key)
-        try:
-            if if_match not in (None, facts.etag):
-                raise ObjectChanged(self.name, key)
-            os.lseek(descriptor, start, os.SEEK_SET)
-            left = max(0, facts.size - start)
-            wanted = left if length is None else min(left, length)
-            yield LocalReader(self.name, facts, descriptor, wanted)
-        finally:
-            os.close(descriptor)
-
-    def stat(self, key: str) -> ObjectStat:
-        """See :meth:`Storage.stat`."""
-        descriptor, facts = self._open(key)
-        os.close(descriptor)
-        return facts
-
-    def delete(self, *keys: str) -> None:
-        """See :meth:`Storage.delete`."""
-        for key in keys:
-            check_key(self.name, key)
-        self._prepare()
-        for key in keys:
-            with _translated(self.name), contextlib.suppress(*ABSENT):
-                self._delete(key)
-
-    def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
-        """See :meth:`Storage.copy`."""
-        check_key(self.name, target)
-        self._refuse_taken(target, create_only=create_only)
-        with self.open(source) as stream, self._incoming() as incoming:
-            reader = HashingReader(stream)
-            incoming.fill(reader)
-            reader.verify(self.name, source, stream.stat.sha256)
-            kind = content_type_for(self.name, target, stream.stat.content_type)
-            facts = Sidecar(target, kind, reader.sha256, stream.stat.metadata)
-            return self._show(incoming, facts, create_only=create_only)
-
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """See :meth:`Storage.list`."""
-        check_prefix(self.name, prefix)
-        self._prepare()
-        return self._walk(tuple(prefix.split("/")[:-1]), prefix)
-
-    def url(self, key: str) -> str | None:
-        """See :meth:`Storage.url`."""
-        check_key(self.name, key)
-        return public_address(self._public_url, key)
 
     def ping(self) -> None:
         """See :meth:`Storage.ping`; a byte is written and removed again."""
         with self._incoming() as incoming:
             incoming.write(b"\0")
+
+    def _write(self, write: Write) -> ObjectStat:
+        self._refuse_taken(write.key, create_only=write.create_only)
+        with self._incoming() as incoming:
+            incoming.fill(write.reader)
+            write.reader.verify(self.name, write.key, write.sha256)
+            facts = replace(write.facts, sha256=write.reader.sha256)
+            return self._show(incoming, Sidecar(write.key, facts), create_only=write.create_only)
+
+    @contextmanager
+    def _open(self, key: str, part: Part) -> Iterator[LocalReader]:
+        descriptor, stat = self._find(key)
+        try:
+            if part.if_match not in (None, stat.etag):
+                raise ObjectChanged(self.name, key)
+            os.lseek(descriptor, part.start, os.SEEK_SET)
+            left = max(0, stat.size - part.start)
+            wanted = left if part.length is None else min(left, part.length)
+            yield LocalReader(self.name, stat, descriptor, wanted)
+        finally:
+            os.close(descriptor)
+
+    def _stat(self, key: str) -> ObjectStat:
+        descriptor, stat = self._find(key)
+        os.close(descriptor)
+        return stat
+
+    def _delete(self, keys: tuple[str, ...]) -> None:
+        self._prepare()
+        for key in keys:
+            with _translated(self.name), contextlib.suppress(*ABSENT):
+                self._remove(key)
+
+    def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
+        self._refuse_taken(target, create_only=create_only)
+        with self._open(source, Part()) as stream, self._incoming() as incoming:
+            reader = HashingReader(stream)
+            incoming.fill(reader)
+            reader.verify(self.name, source, stream.stat.sha256)
+            facts = replace(facts_of(stream.stat), sha256=reader.sha256)
+            return self._show(incoming, Sidecar(target, facts), create_only=create_only)
+
+    def _pages(self, ask: Ask) -> Iterator[Page]:
+        after = key_before(ask.token)
+        self._prepare()
+        entries = self._walk(tuple(ask.prefix.split("/")[:-1]), ask, after)
+        return paged(entries, ask.limit)
 
     def _prepare(self) -> None:
         """Make the root, once: a root that goes away later is an outage, not an empty store."""
@@ -211,7 +175,7 @@ class LocalStorage:
         """Save reading the source when the answer is known; the decision is made in `_show`."""
         if create_only:
             with contextlib.suppress(ObjectNotFound):
-                self.stat(key)
+                self._stat(key)
                 raise ObjectExists(self.name, key)
 
     def _show(self, incoming: _Incoming, facts: Sidecar, *, create_only: bool) -> ObjectStat:
@@ -268,14 +232,13 @@ class LocalStorage:
         if before is not None:
             sidecar.remove(self._root, key, state_of(before))
 
-    def _open(self, key: str) -> tuple[int, ObjectStat]:
+    def _find(self, key: str) -> tuple[int, ObjectStat]:
         """An open file with the facts of just its state."""
-        check_key(self.name, key)
         self._prepare()
         for _ in range(_TRIES):
             with _translated(self.name):
                 try:
-                    descriptor, facts, current = self._open_once(key)
+                    descriptor, facts, current = self._find_once(key)
                 except ABSENT:
                     raise ObjectNotFound(self.name, key) from None
             if current:
@@ -283,7 +246,7 @@ class LocalStorage:
             os.close(descriptor)
         raise StorageUnavailable(self.name, "an object is overwritten faster than it can be opened")
 
-    def _open_once(self, key: str) -> tuple[int, ObjectStat, bool]:
+    def _find_once(self, key: str) -> tuple[int, ObjectStat, bool]:
         """The file, its facts, and whether these are still the facts to find.
 
         A sidecar goes with its state: not finding it may only mean that the object was
@@ -302,7 +265,7 @@ class LocalStorage:
         current = beside is not None or (now is not None and state_of(now) == state_of(opened))
         return file, _object_stat(key, opened, beside), current
 
-    def _delete(self, key: str) -> None:
+    def _remove(self, key: str) -> None:
         *segments, last = key.split("/")
         with folder(self._root, segments) as descriptor:
             before = look(descriptor, last)
@@ -313,17 +276,26 @@ class LocalStorage:
         sidecar.remove(self._root, key, state_of(before))
         prune(self._root, segments)
 
-    def _walk(self, segments: tuple[str, ...], prefix: str) -> Iterator[ObjectStat]:
-        """The objects below a folder in key order, one folder in memory at a time."""
+    def _walk(self, segments: tuple[str, ...], ask: Ask, after: str) -> Iterator[Entry]:
+        """The entries below a folder in key order, one folder in memory at a time."""
         with _translated(self.name):
             found = entries(self._root, segments)
         for name, facts in found:
             key = "/".join((*segments, name))
-            if stat.S_ISDIR(facts.st_mode):
-                if _may_hold(key + "/", prefix) and is_key(key):
-                    yield from self._walk((*segments, name), prefix)
-            elif stat.S_ISREG(facts.st_mode) and key.startswith(prefix) and is_key(key):
-                yield _listed(key, facts)
+            if stat.S_ISREG(facts.st_mode):
+                if key > after and key.startswith(ask.prefix) and is_key(key):
+                    yield _listed(key, facts)
+            elif stat.S_ISDIR(facts.st_mode) and is_key(key):
+                yield from self._walk_folder((*segments, name), ask, after)
+
+    def _walk_folder(self, segments: tuple[str, ...], ask: Ask, after: str) -> Iterator[Entry]:
+        """The entries that a folder stands for: itself, what is in it, or nothing."""
+        key = "/".join((*segments, ""))
+        if ask.folders and key.startswith(ask.prefix) and key != ask.prefix:
+            if key > after and any(self._walk(segments, replace(ask, folders=False), "")):
+                yield Folder(key)
+        elif _may_hold(key, ask.prefix) and (key > after or after.startswith(key)):
+            yield from self._walk(segments, ask, after)
 
 
 class _Incoming:
@@ -375,15 +347,18 @@ def _translated(store: str) -> Iterator[None]:
         raise StorageUnavailable(store, reason, retry_here=is_passing(error)) from error
 
 
-def _object_stat(key: str, facts: os.stat_result, beside: Sidecar | None) -> ObjectStat:
+def _object_stat(key: str, found: os.stat_result, beside: Sidecar | None) -> ObjectStat:
+    facts = beside.facts if beside else Facts(type_by_extension(key))
     return ObjectStat(
         key=key,
-        size=facts.st_size,
-        etag=state_of(facts),
-        modified=datetime.fromtimestamp(facts.st_mtime_ns / 1e9, UTC),
-        content_type=beside.content_type if beside else content_type_for("", key),
-        metadata=beside.metadata if beside else {},
-        sha256=beside.sha256 if beside else None,
+        size=found.st_size,
+        etag=state_of(found),
+        modified=datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC),
+        content_type=facts.content_type,
+        metadata=facts.metadata,
+        sha256=facts.sha256,
+        cache_control=facts.cache_control,
+        content_disposition=facts.content_disposition,
     )
 
 

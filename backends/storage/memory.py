@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import builtins
 import threading
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, groupby
+from typing import Any
 
-from uploadmill.backends.storage.base import CHUNK, ObjectStat, Source, opener
-from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.backends.storage.keys import (
-    check_key,
-    check_metadata,
-    check_prefix,
-    content_type_for,
-    public_address,
-)
+from uploadmill.backends.storage.base import CHUNK, Access, Feature, Folder, ObjectStat
+from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.listing import Ask, Entry, Page, key_before, paged
+from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What stays with the bytes when they are copied."""
-
-    content_type: str
-    metadata: Mapping[str, str]
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Object:
     stat: ObjectStat
     content: bytes
-    facts: _Facts
+    facts: Facts
+    access: Access
 
 
 class MemoryReader:
@@ -53,121 +41,144 @@ class MemoryReader:
         return bytes(chunk)
 
 
-class MemoryStorage:
+class MemoryStorage(Skeleton):
     """Objects in a dictionary, gone with the process.
 
     Args:
         name: The configured name.
-        public_url: What :meth:`url` puts before keys.
+        versions: Whether older states of objects are kept.
+        options: Those of every store (:class:`Skeleton`).
     """
 
-    def __init__(self, name: str = "memory", *, public_url: str | None = None) -> None:
-        self.name = name
-        self._public_url = public_url
+    def __init__(self, name: str = "memory", *, versions: bool = False, **options: Any) -> None:
+        unserved = "nobody serves a process's memory"
+        lacks = {Feature.SIGNED_URLS: unserved, Feature.PRESIGNED_UPLOADS: unserved}
+        if not versions:
+            lacks[Feature.VERSIONS] = "it was opened without versions=True"
+        super().__init__(name, lacks=lacks, **options)
         self._objects: dict[str, _Object] = {}
+        self._older: defaultdict[str, list[_Object]] = defaultdict(list)
+        self._keeps_versions = versions
         self._lock = threading.Lock()
         self._states = count(1)
-
-    def put(
-        self,
-        key: str,
-        source: Source,
-        *,
-        content_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        create_only: bool = False,
-        sha256: str | None = None,
-        max_size: int | None = None,
-    ) -> ObjectStat:
-        """See :meth:`Storage.put`."""
-        check_key(self.name, key)
-        check_metadata(self.name, key, metadata or {})
-        kind = content_type_for(self.name, key, content_type)
-        content = bytearray()
-        with opener(source)() as stream:
-            reader = HashingReader(stream, max_size)
-            while chunk := reader.read(CHUNK):
-                content += chunk
-        reader.verify(self.name, key, sha256)
-        facts = _Facts(kind, dict(metadata or {}), reader.sha256)
-        return self._keep(key, bytes(content), facts, create_only=create_only)
-
-    @contextmanager
-    def open(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        if_match: str | None = None,
-        version: str | None = None,
-    ) -> Iterator[MemoryReader]:
-        """See :meth:`Storage.open`."""
-        found = self._find(key)
-        if version is not None:
-            raise ObjectNotFound(self.name, key, "this store keeps no versions")
-        if if_match not in (None, found.stat.etag):
-            raise ObjectChanged(self.name, key)
-        end = None if length is None else start + length
-        yield MemoryReader(found.stat, memoryview(found.content)[start:end])
-
-    def stat(self, key: str) -> ObjectStat:
-        """See :meth:`Storage.stat`."""
-        return self._find(key).stat
-
-    def delete(self, *keys: str) -> None:
-        """See :meth:`Storage.delete`."""
-        for key in keys:
-            check_key(self.name, key)
-        with self._lock:
-            for key in keys:
-                self._objects.pop(key, None)
-
-    def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
-        """See :meth:`Storage.copy`."""
-        check_key(self.name, target)
-        found = self._find(source)
-        return self._keep(target, found.content, found.facts, create_only=create_only)
-
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """See :meth:`Storage.list`."""
-        check_prefix(self.name, prefix)
-        return iter(self._sorted(prefix))
-
-    def url(self, key: str) -> str | None:
-        """See :meth:`Storage.url`."""
-        check_key(self.name, key)
-        return public_address(self._public_url, key)
 
     def ping(self) -> None:
         """See :meth:`Storage.ping`."""
 
+    def _write(self, write: Write) -> ObjectStat:
+        content = bytearray()
+        while chunk := write.reader.read(CHUNK):
+            content += chunk
+        write.reader.verify(self.name, write.key, write.sha256)
+        facts = replace(write.facts, sha256=write.reader.sha256)
+        access = write.access or Access.PRIVATE
+        return self._keep(write.key, bytes(content), facts, access, create_only=write.create_only)
+
+    @contextmanager
+    def _open(self, key: str, part: Part) -> Iterator[MemoryReader]:
+        found = self._find(key) if part.version is None else self._find_version(key, part.version)
+        if part.if_match not in (None, found.stat.etag):
+            raise ObjectChanged(self.name, key)
+        end = None if part.length is None else part.start + part.length
+        yield MemoryReader(found.stat, memoryview(found.content)[part.start : end])
+
+    def _stat(self, key: str) -> ObjectStat:
+        return self._find(key).stat
+
+    def _delete(self, keys: tuple[str, ...]) -> None:
+        with self._lock:
+            for key in keys:
+                self._retire(key)
+
+    def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
+        found = self._find(source)
+        return self._keep(
+            target, found.content, found.facts, Access.PRIVATE, create_only=create_only
+        )
+
+    def _pages(self, ask: Ask) -> Iterator[Page]:
+        return paged(self._walk(ask, key_before(ask.token)), ask.limit)
+
+    def _walk(self, ask: Ask, after: str) -> Iterator[Entry]:
+        with self._lock:
+            found = [item.stat for key, item in self._objects.items() if key.startswith(ask.prefix)]
+        found.sort(key=lambda stat: stat.key)
+        for segment, stats in groupby(found, key=lambda stat: _segment(stat.key, ask)):
+            if segment > after and segment.endswith("/"):
+                yield Folder(segment)
+            elif segment > after:
+                yield from map(_bare, stats)
+
+    def _versions(self, key: str) -> Iterator[ObjectStat]:
+        self._must_have(Feature.VERSIONS, key)
+        return (each.stat for each in reversed(self._kept(key)))
+
+    def _restore(self, key: str, version: str) -> ObjectStat:
+        self._must_have(Feature.VERSIONS, key)
+        found = self._find_version(key, version)
+        return self._keep(key, found.content, found.facts, found.access, create_only=False)
+
+    def _access(self, key: str) -> Access:
+        return self._find(key).access
+
+    def _set_access(self, key: str, access: Access) -> None:
+        with self._lock:
+            self._objects[key] = replace(self._find(key), access=access)
+
     def _find(self, key: str) -> _Object:
-        check_key(self.name, key)
         try:
             return self._objects[key]
         except KeyError:
             raise ObjectNotFound(self.name, key) from None
 
-    def _keep(self, key: str, content: bytes, facts: _Facts, *, create_only: bool) -> ObjectStat:
+    def _find_version(self, key: str, version: str) -> _Object:
+        for each in self._kept(key):
+            if each.stat.version == version:
+                return each
+        raise ObjectNotFound(self.name, key, "no such version")
+
+    def _keep(
+        self, key: str, content: bytes, facts: Facts, access: Access, *, create_only: bool
+    ) -> ObjectStat:
         """Make an object visible, at once and whole."""
+        state = f"{next(self._states):x}"
         stat = ObjectStat(
             key=key,
             size=len(content),
-            etag=f"{next(self._states):x}",
+            etag=state,
             modified=datetime.now(UTC),
             content_type=facts.content_type,
             metadata=facts.metadata,
             sha256=facts.sha256,
+            version=state if self._keeps_versions else None,
+            cache_control=facts.cache_control,
+            content_disposition=facts.content_disposition,
         )
         with self._lock:
             if create_only and key in self._objects:
                 raise ObjectExists(self.name, key)
-            self._objects[key] = _Object(stat, content, facts)
+            self._retire(key)
+            self._objects[key] = _Object(stat, content, facts, access)
         return stat
 
-    def _sorted(self, prefix: str) -> builtins.list[ObjectStat]:
+    def _retire(self, key: str) -> None:
+        """Take an object away, under the lock; keep it where versions are kept."""
+        before = self._objects.pop(key, None)
+        if before is not None and self._keeps_versions:
+            self._older[key].append(before)
+
+    def _kept(self, key: str) -> list[_Object]:
+        """Every state of an object, the oldest first."""
         with self._lock:
-            objects = [item.stat for key, item in self._objects.items() if key.startswith(prefix)]
-        bare = (replace(stat, content_type=None, metadata={}, sha256=None) for stat in objects)
-        return sorted(bare, key=lambda stat: stat.key)
+            return [*self._older[key], *filter(None, [self._objects.get(key)])]
+
+
+def _segment(key: str, ask: Ask) -> str:
+    """The entry that stands for *key* in a list: itself, or the folder it is in."""
+    folder, slash, _ = key[len(ask.prefix) :].partition("/")
+    return f"{ask.prefix}{folder}/" if ask.folders and slash else key
+
+
+def _bare(stat: ObjectStat) -> ObjectStat:
+    """What a list says of an object."""
+    return ObjectStat(stat.key, stat.size, stat.etag, stat.modified)

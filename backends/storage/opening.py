@@ -29,9 +29,10 @@ def open_storage(url: str, *, name: str = "storage", **options: Any) -> Storage:
     Args:
         url: ``file:///path``, ``s3://bucket/prefix?endpoint_url=…&region=…``, or ``memory:``.
         name: The store's name in messages and records.
-        options: What the store's class takes beside name and address: ``public_url``; for S3
-            also ``endpoint_url``, ``region``, ``access_key``, ``secret_key``, ``addressing``.
-            They win over the URL's. None counts as not given.
+        options: What the store's class takes beside name and address: ``public_url``,
+            ``cdn_url``, ``allowed_extensions``, ``max_file_size``; for S3 also ``endpoint_url``,
+            ``region``, ``access_key``, ``secret_key``, ``addressing``. They win over the URL's.
+            None counts as not given.
 
     Raises:
         InvalidSettings: No such kind of store, credentials in the URL, an unknown option, or a

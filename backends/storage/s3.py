@@ -6,29 +6,20 @@ import base64
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from uploadmill.backends.storage.base import (
-    ObjectStat,
-    Opener,
-    Source,
-    UnfinishedUpload,
-    opener,
-)
+from uploadmill.backends.storage.base import Feature, ObjectStat, UnfinishedUpload
+from uploadmill.backends.storage.bucket import checked_prefix, revealed
+from uploadmill.backends.storage.facts import Facts, facts_of
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
-from uploadmill.backends.storage.keys import (
-    check_key,
-    check_metadata,
-    check_prefix,
-    content_type_for,
-    is_key,
-    public_address,
-)
-from uploadmill.backends.storage.s3_answers import Facts, created, found, listed, quoted
+from uploadmill.backends.storage.keys import check_key, check_prefix
+from uploadmill.backends.storage.listing import Ask, Page
+from uploadmill.backends.storage.s3_answers import created, found, headers, listed, quoted
 from uploadmill.backends.storage.s3_client import READ_TIMEOUT, S3Access, S3Bucket
 from uploadmill.backends.storage.s3_errors import (
     code_of,
@@ -39,13 +30,8 @@ from uploadmill.backends.storage.s3_errors import (
     translated,
 )
 from uploadmill.backends.storage.s3_upload import MAX_PARTS, MultipartUpload, unfinished
-from uploadmill.errors import (
-    InvalidSettings,
-    ObjectExists,
-    ObjectNotFound,
-    StorageUnavailable,
-    Unsupported,
-)
+from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
+from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable, Unsupported
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -60,9 +46,6 @@ COPY_PART_SIZE = 512 << 20
 
 #: Objects one DeleteObjects takes and one page of a list gives: what S3 allows.
 PAGE_SIZE = 1000
-
-#: Bytes of the prefix; with the longest key this stays below S3's 1,024.
-MAX_PREFIX = 255
 
 
 class S3Reader:
@@ -89,150 +72,104 @@ class S3Reader:
         return chunk
 
 
-class S3Storage:
+class S3Storage(Skeleton):
     """Objects in a bucket, under a prefix.
 
     Args:
         bucket: Its name; it must exist.
-        prefix: What the keys of all objects start with inside the bucket, without slash at the
-            end.
+        base_path: What the keys of all objects start with inside the bucket.
         name: The configured name.
         endpoint_url: Of an S3-compatible server; None is AWS.
         region: None is the provider's own chain.
         access_key: None is the provider's own chain (environment, files, role).
         secret_key: The same.
-        public_url: Where the world reads the objects.
         addressing: ``path`` or ``virtual``; None is ``path`` where an endpoint is given.
         read_timeout: Seconds the server may stay silent.
         part_size: Bytes of a part, and of the largest object sent in one request.
         copy_limit: Bytes of the largest object copied in one request.
         copy_part_size: Bytes of a part of a copy by parts.
         page_size: Objects listed, or deleted, in one request.
+        options: Those of every store (:class:`Skeleton`).
     """
 
     def __init__(
         self,
         bucket: str,
-        prefix: str = "",
+        base_path: str = "",
         *,
         name: str = "s3",
         endpoint_url: str | None = None,
         region: str | None = None,
         access_key: SecretStr | str | None = None,
         secret_key: SecretStr | str | None = None,
-        public_url: str | None = None,
         addressing: Literal["auto", "path", "virtual"] | None = None,
         read_timeout: float = READ_TIMEOUT,
         part_size: int = PART_SIZE,
         copy_limit: int = COPY_LIMIT,
         copy_part_size: int = COPY_PART_SIZE,
         page_size: int = PAGE_SIZE,
+        **options: Any,
     ) -> None:
-        self.name = name
+        super().__init__(
+            name, lacks=dict.fromkeys(Feature, "this back end does not do it yet"), **options
+        )
         access = S3Access(
             endpoint_url=endpoint_url,
             region=region,
-            access_key=_revealed(access_key),
-            secret_key=_revealed(secret_key),
+            access_key=revealed(access_key),
+            secret_key=revealed(secret_key),
             addressing=addressing or ("path" if endpoint_url else "auto"),
             read_timeout=read_timeout,
         )
         self._bucket = S3Bucket(bucket, access)
-        self._prefix = _checked_prefix(name, prefix)
-        self._public_url = public_url
+        self._prefix = checked_prefix(name, base_path)
         self._part_size = part_size
         self._copy_limit = copy_limit
         self._copy_part_size = copy_part_size
         self._page_size = page_size
 
-    def put(
-        self,
-        key: str,
-        source: Source,
-        *,
-        content_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        create_only: bool = False,
-        sha256: str | None = None,
-        max_size: int | None = None,
-    ) -> ObjectStat:
-        """See :meth:`Storage.put`.
+    def _write(self, write: Write) -> ObjectStat:
+        """Put an object.
 
         The sha256 travels in front of the bytes, so it must be known before they are sent: a
         small object is held and hashed; a large one is read once for its sha256, unless the
         caller gave that, and once to be sent.
         """
-        check_key(self.name, key)
-        check_metadata(self.name, key, metadata or {})
-        kind = content_type_for(self.name, key, content_type)
-        again = opener(source)
-        with again() as stream:
-            reader = HashingReader(stream, max_size)
-            content = read_up_to(reader, self._part_size)
-            if len(content) < self._part_size:
-                reader.verify(self.name, key, sha256)
-                facts = Facts(kind, dict(metadata or {}), reader.sha256)
-                return self._put_small(key, content, facts, create_only=create_only)
-            del content
-            if create_only and self._is_there(key):
-                raise ObjectExists(self.name, key)
-            sha256 = sha256.lower() if sha256 else self._hash_rest(key, reader)
-        facts = Facts(kind, dict(metadata or {}), sha256)
-        return self._put_large(key, again, facts, max_size, create_only=create_only)
+        content = read_up_to(write.reader, self._part_size)
+        if len(content) < self._part_size:
+            write.reader.verify(self.name, write.key, write.sha256)
+            return self._put_small(write, content)
+        del content
+        if write.create_only and self.exists(write.key):
+            raise ObjectExists(self.name, write.key)
+        return self._put_large(write, write.sha256 or self._hash_rest(write))
 
     @contextmanager
-    def open(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        if_match: str | None = None,
-        version: str | None = None,
-    ) -> Iterator[S3Reader]:
-        """See :meth:`Storage.open`."""
-        check_key(self.name, key)
-        asked = self._address(key) | _conditions(if_match, version)
-        answer = None if length == 0 else self._get(key, asked, _range(start, length))
+    def _open(self, key: str, part: Part) -> Iterator[S3Reader]:
+        asked = self._address(key) | _conditions(part)
+        answer = None if part.length == 0 else self._get(key, asked, _range(part))
         stat = self._head(key, asked) if answer is None else found(key, answer)
         with contextlib.ExitStack() as stack:
             if answer is not None:
                 stack.enter_context(contextlib.closing(answer["Body"]))
-            if version is not None and stat.version != version:
+            if part.version is not None and stat.version != part.version:
                 raise ObjectNotFound(self.name, key, "not in this version")
             yield S3Reader(self.name, stat, answer)
 
-    def stat(self, key: str) -> ObjectStat:
-        """See :meth:`Storage.stat`."""
-        check_key(self.name, key)
+    def _stat(self, key: str) -> ObjectStat:
         return self._head(key, self._address(key))
 
-    def delete(self, *keys: str) -> None:
-        """See :meth:`Storage.delete`."""
-        for key in keys:
-            check_key(self.name, key)
+    def _delete(self, keys: tuple[str, ...]) -> None:
         for first in range(0, len(keys), self._page_size):
-            self._delete(keys[first : first + self._page_size])
+            self._delete_page(keys[first : first + self._page_size])
 
-    def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
-        """See :meth:`Storage.copy`."""
-        check_key(self.name, target)
-        stat = self.stat(source)
-        if source == target:
-            # S3 refuses this, as it would change nothing.
-            if create_only:
-                raise ObjectExists(self.name, target)
-            return stat
+    def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
+        stat = self._stat(source)
         if stat.size > self._copy_limit:
             self._copy_by_parts(stat, target, create_only=create_only)
         else:
             self._copy_at_once(stat, target, create_only=create_only)
-        return self.stat(target)
-
-    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """See :meth:`Storage.list`."""
-        check_prefix(self.name, prefix)
-        return self._listed(prefix)
+        return self._stat(target)
 
     def unfinished(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
         """See :meth:`KeepsParts.unfinished`."""
@@ -253,11 +190,6 @@ class S3Storage:
                 if status_of(error) != HTTPStatus.NOT_FOUND:
                     raise
 
-    def url(self, key: str) -> str | None:
-        """See :meth:`Storage.url`."""
-        check_key(self.name, key)
-        return public_address(self._public_url, key)
-
     def ping(self) -> None:
         """See :meth:`Storage.ping`; the bucket must be there and let us in."""
         with translated(self.name):
@@ -270,44 +202,43 @@ class S3Storage:
     def _address(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket.name, "Key": self._prefix + key}
 
-    def _hash_rest(self, key: str, reader: HashingReader) -> str:
+    def _hash_rest(self, write: Write) -> str:
         """The sha256 of a large object, before anything is sent."""
+        reader = write.reader
         reader.drain()
         if reader.size > MAX_PARTS * self._part_size:
             limit = f"{MAX_PARTS} parts of {self._part_size} bytes"
-            raise Unsupported(self.name, key, f"{reader.size} bytes are more than {limit}")
+            raise Unsupported(self.name, write.key, f"{reader.size} bytes are more than {limit}")
         return reader.sha256
 
-    def _put_small(
-        self, key: str, content: bytearray, facts: Facts, *, create_only: bool
-    ) -> ObjectStat:
+    def _put_small(self, write: Write, content: bytearray) -> ObjectStat:
         """Send an object in one request; the server verifies its sha256."""
-        checksum = base64.b64encode(bytes.fromhex(facts.sha256 or "")).decode()
-        with self._deciding(key, create_only=create_only) as condition:
+        facts = replace(write.facts, sha256=write.reader.sha256)
+        checksum = base64.b64encode(bytes.fromhex(write.reader.sha256)).decode()
+        with self._deciding(write.key, create_only=write.create_only) as condition:
             answer = self._bucket.client.put_object(
-                **self._address(key),
-                **facts.headers,
+                **self._address(write.key),
+                **headers(facts),
                 **condition,
                 Body=cast("bytes", content),
                 ChecksumSHA256=checksum,
             )
-        return created(key, facts, len(content), answer)
+        return created(write.key, facts, len(content), answer)
 
-    def _put_large(
-        self, key: str, again: Opener, facts: Facts, max_size: int | None, *, create_only: bool
-    ) -> ObjectStat:
+    def _put_large(self, write: Write, sha256: str) -> ObjectStat:
         """Send an object part by part; its whole sha256 is verified before it is visible."""
-        with again() as stream, self._multipart(key, facts) as upload:
-            reader = HashingReader(stream, max_size)
+        facts = replace(write.facts, sha256=sha256)
+        with write.again() as stream, self._multipart(write.key, facts) as upload:
+            reader = HashingReader(stream, write.reader.max_size)
             while part := read_up_to(reader, self._part_size):
-                with translated(self.name, key):
+                with translated(self.name, write.key):
                     upload.add(part)
                 # Now, and not when the next part is complete: one part in memory, not two.
                 part.clear()
-            reader.verify(self.name, key, facts.sha256)
-            with self._deciding(key, create_only=create_only) as condition:
+            reader.verify(self.name, write.key, sha256)
+            with self._deciding(write.key, create_only=write.create_only) as condition:
                 answer = upload.complete(condition)
-        return created(key, facts, reader.size, answer)
+        return created(write.key, facts, reader.size, answer)
 
     def _copy_at_once(self, source: ObjectStat, target: str, *, create_only: bool) -> None:
         with self._deciding(target, source.key, create_only=create_only) as condition:
@@ -320,10 +251,8 @@ class S3Storage:
 
     def _copy_by_parts(self, source: ObjectStat, target: str, *, create_only: bool) -> None:
         """Copy what is too large for one request."""
-        kind = content_type_for(self.name, target, source.content_type)
-        facts = Facts(kind, source.metadata, source.sha256)
         step = self._copy_part_size
-        with self._multipart(target, facts) as upload:
+        with self._multipart(target, facts_of(source)) as upload:
             for start in range(0, source.size, step):
                 end = min(start + step, source.size)
                 with translated(self.name, source.key):
@@ -335,7 +264,7 @@ class S3Storage:
     def _multipart(self, key: str, facts: Facts) -> Iterator[MultipartUpload]:
         """An upload that is aborted when the ``with`` is left by an error."""
         with translated(self.name, key):
-            upload = MultipartUpload(self._bucket, self._prefix + key, facts.headers)
+            upload = MultipartUpload(self._bucket, self._prefix + key, headers(facts))
         try:
             yield upload
         except BaseException:
@@ -368,14 +297,7 @@ class S3Storage:
         """
         if is_precondition(error) and not copying:
             return True
-        return (is_precondition(error) or is_conflict(error)) and self._is_there(key)
-
-    def _is_there(self, key: str) -> bool:
-        try:
-            self._head(key, self._address(key))
-        except ObjectNotFound:
-            return False
-        return True
+        return (is_precondition(error) or is_conflict(error)) and self.exists(key)
 
     def _get(self, key: str, asked: dict[str, Any], part: dict[str, Any]) -> Any:
         """The answer to a GET; None where the object has nothing in that range."""
@@ -398,7 +320,7 @@ class S3Storage:
                 self._bucket.client.head_bucket(Bucket=self._bucket.name)
                 raise ObjectNotFound(self.name, key) from error
 
-    def _delete(self, keys: Sequence[str]) -> None:
+    def _delete_page(self, keys: Sequence[str]) -> None:
         """Remove at most as many objects as one request takes."""
         objects: Any = [{"Key": self._prefix + key} for key in keys]
         with translated(self.name):
@@ -410,48 +332,38 @@ class S3Storage:
             if code_of(error) != "NoSuchKey":
                 raise meaning(self.name, problem.get("Key", ""), error) from error
 
-    def _listed(self, prefix: str) -> Iterator[ObjectStat]:
-        pager = self._bucket.client.get_paginator("list_objects_v2")
-        pages = iter(
-            pager.paginate(
-                Bucket=self._bucket.name,
-                Prefix=self._prefix + prefix,
-                PaginationConfig={"PageSize": self._page_size},
-            )
-        )
+    def _pages(self, ask: Ask) -> Iterator[Page]:
+        token, left = ask.token, ask.limit
         while True:
-            with translated(self.name):
-                page = next(pages, None)
-            if page is None:
+            page = self._page(ask, token, left)
+            yield page
+            token = page.token
+            left = None if left is None else left - len(page.entries)
+            if token is None or left == 0:
                 return
-            for item in page.get("Contents", ()):
-                key = item["Key"].removeprefix(self._prefix)
-                if is_key(key):
-                    yield listed(key, item)
+
+    def _page(self, ask: Ask, token: str | None, left: int | None) -> Page:
+        asked: dict[str, Any] = {"Delimiter": "/"} if ask.folders else {}
+        if token is not None:
+            asked["ContinuationToken"] = token
+        with translated(self.name):
+            answer = self._bucket.client.list_objects_v2(
+                Bucket=self._bucket.name,
+                Prefix=self._prefix + ask.prefix,
+                MaxKeys=self._page_size if left is None else min(self._page_size, left),
+                **asked,
+            )
+        return listed(answer, self._prefix)
 
 
-def _checked_prefix(name: str, prefix: str) -> str:
-    """The prefix as keys get it in front: empty, or ending in a slash."""
-    prefix = prefix.strip("/")
-    if not prefix:
-        return ""
-    if not is_key(prefix) or len(prefix.encode()) > MAX_PREFIX:
-        raise InvalidSettings(f"storage {name!r}: the prefix is no valid key, or too long")
-    return prefix + "/"
+def _conditions(part: Part) -> dict[str, str]:
+    conditions = {} if part.if_match is None else {"IfMatch": quoted(part.if_match)}
+    return conditions if part.version is None else conditions | {"VersionId": part.version}
 
 
-def _revealed(secret: SecretStr | str | None) -> str | None:
-    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-
-
-def _conditions(if_match: str | None, version: str | None) -> dict[str, str]:
-    conditions = {} if if_match is None else {"IfMatch": quoted(if_match)}
-    return conditions if version is None else conditions | {"VersionId": version}
-
-
-def _range(start: int, length: int | None) -> dict[str, Any]:
+def _range(part: Part) -> dict[str, Any]:
     """The part of an object to ask for; nothing for the whole, which may be empty."""
-    if start == 0 and length is None:
+    if part.start == 0 and part.length is None:
         return {}
-    end = "" if length is None else start + length - 1
-    return {"Range": f"bytes={start}-{end}"}
+    end = "" if part.length is None else part.start + part.length - 1
+    return {"Range": f"bytes={part.start}-{end}"}

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from uploadmill.backends.storage.base import ObjectStat
-from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded
+from uploadmill.backends.storage.base import Folder, ObjectStat
+from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded, is_key
+from uploadmill.backends.storage.listing import Entry, Page
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What goes with an object's bytes."""
-
-    content_type: str
-    metadata: Mapping[str, str]
-    sha256: str | None
-
-    @property
-    def headers(self) -> dict[str, Any]:
-        """As arguments of a request that makes an object."""
-        metadata = {name: encoded(value) for name, value in self.metadata.items()}
-        if self.sha256 is not None:
-            metadata[SHA256_NAME] = self.sha256
-        return {"ContentType": self.content_type, "Metadata": metadata}
+def headers(facts: Facts) -> dict[str, Any]:
+    """Facts as arguments of a request that makes an object."""
+    metadata = {name: encoded(value) for name, value in facts.metadata.items()}
+    if facts.sha256 is not None:
+        metadata[SHA256_NAME] = facts.sha256
+    given = {
+        "CacheControl": facts.cache_control,
+        "ContentDisposition": facts.content_disposition,
+    }
+    return {
+        "ContentType": facts.content_type,
+        "Metadata": metadata,
+        **{name: value for name, value in given.items() if value is not None},
+    }
 
 
 def created(key: str, facts: Facts, size: int, answer: Mapping[str, Any]) -> ObjectStat:
@@ -40,6 +40,8 @@ def created(key: str, facts: Facts, size: int, answer: Mapping[str, Any]) -> Obj
         metadata=facts.metadata,
         sha256=facts.sha256,
         version=_version(answer),
+        cache_control=facts.cache_control,
+        content_disposition=facts.content_disposition,
     )
 
 
@@ -60,12 +62,28 @@ def found(key: str, answer: Mapping[str, Any]) -> ObjectStat:
         metadata=metadata,
         sha256=sha256,
         version=_version(answer),
+        cache_control=answer.get("CacheControl"),
+        content_disposition=answer.get("ContentDisposition"),
     )
 
 
-def listed(key: str, item: Mapping[str, Any]) -> ObjectStat:
-    """An object of a list."""
+def listed(answer: Mapping[str, Any], prefix: str) -> Page:
+    """A page of a list; *prefix* is the store's own."""
+    entries: list[Entry] = [_listed(item, prefix) for item in answer.get("Contents", ())]
+    if folders := answer.get("CommonPrefixes"):
+        entries += [Folder(item["Prefix"].removeprefix(prefix)) for item in folders]
+        entries.sort(key=lambda entry: entry.key)
+    valid = [entry for entry in entries if _has_valid_key(entry)]
+    return Page(valid, answer.get("NextContinuationToken"))
+
+
+def _listed(item: Mapping[str, Any], prefix: str) -> ObjectStat:
+    key = item["Key"].removeprefix(prefix)
     return ObjectStat(key, item["Size"], bare(item["ETag"]), item["LastModified"])
+
+
+def _has_valid_key(entry: Entry) -> bool:
+    return is_key(entry.key.removesuffix("/") if isinstance(entry, Folder) else entry.key)
 
 
 def bare(etag: str) -> str:

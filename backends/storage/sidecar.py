@@ -13,10 +13,10 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.folders import ABSENT, folder, open_file
 from uploadmill.backends.storage.keys import RESERVED
 
@@ -31,9 +31,7 @@ class Sidecar:
     """The facts of one state of a file that the file system does not keep."""
 
     key: str
-    content_type: str
-    sha256: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts
 
 
 def state_of(facts: os.stat_result) -> str:
@@ -59,7 +57,7 @@ def write(root: Path, state: str, sidecar: Sidecar) -> None:
         file = os.open(name, flags, 0o666, dir_fd=descriptor)
         try:
             with open(file, "wb") as stream:  # noqa: PTH123 (a descriptor)
-                stream.write(json.dumps(asdict(sidecar)).encode())
+                stream.write(json.dumps({"key": sidecar.key, **asdict(sidecar.facts)}).encode())
                 stream.flush()
                 os.fsync(file)
             os.fsync(descriptor)
@@ -76,8 +74,9 @@ def read(root: Path, key: str, state: str) -> Sidecar | None:
             file = open_file(descriptor, name)
     except ABSENT:
         return None
-    with open(file, "rb") as stream, contextlib.suppress(ValueError, TypeError):  # noqa: PTH123 (a descriptor)
-        return Sidecar(**json.loads(stream.read()))
+    with open(file, "rb") as stream, contextlib.suppress(ValueError, TypeError, KeyError):  # noqa: PTH123 (a descriptor)
+        document = json.loads(stream.read())
+        return Sidecar(document.pop("key"), Facts(**document))
     return None
 
 

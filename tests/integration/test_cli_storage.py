@@ -14,7 +14,7 @@ def test_a_good_store_passes_every_check(tmp_path):
     result = _check((tmp_path / "store").as_uri())
 
     assert 0 == result.exit_code, result.output
-    assert ", 0 failed." in result.stdout.splitlines()[-1]
+    assert ", 0 failed," in result.stdout.splitlines()[-1]
     assert "FAULT" not in result.stdout
 
 

@@ -176,7 +176,7 @@ def test_a_copy_of_an_overwritten_source_says_so(store, monkeypatch):
         storage.put("a", MadeUp(size))
         stat = storage.stat("a")
         storage.put("a", MadeUp(size, "other"))
-        monkeypatch.setattr(storage, "stat", lambda _key, old=stat: old)
+        monkeypatch.setattr(storage, "_stat", lambda _key, old=stat: old)
         with pytest.raises(ObjectChanged, match="'a'"):
             storage.copy("a", "b", create_only=True)
         monkeypatch.undo()

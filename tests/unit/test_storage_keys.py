@@ -5,14 +5,16 @@ import pytest
 from uploadmill.backends.storage.contract_keys import HOSTILE_KEYS, STRANGE_NAMES
 from uploadmill.backends.storage.contract_put import METADATA
 from uploadmill.backends.storage.keys import (
+    attachment,
+    check_header,
     check_key,
     check_metadata,
     check_prefix,
-    content_type_for,
     decoded,
     encoded,
     is_key,
     public_address,
+    type_by_extension,
 )
 from uploadmill.errors import InvalidKey, Unsupported
 
@@ -78,11 +80,30 @@ def test_the_name_of_our_own_metadata_is_reserved():
 
 
 def test_types_do_not_depend_on_the_machine():
-    assert "image/webp" == content_type_for("primary", "a.webp")
-    assert "image/jpeg" == content_type_for("primary", "a/b.JPG")
-    assert "application/octet-stream" == content_type_for("primary", "a.unheard-of")
+    assert "image/webp" == type_by_extension("a.webp")
+    assert "image/jpeg" == type_by_extension("a/b.JPG")
+    assert "application/octet-stream" == type_by_extension("a.unheard-of")
 
 
 def test_a_public_address_is_quoted():
     assert "https://cdn.test/a%20b/%C3%BC%3F" == public_address("https://cdn.test/", "a b/ü?")
     assert None is public_address(None, "a")
+
+
+def test_an_attachment_names_the_file_for_old_and_new_browsers():
+    expected = "attachment; filename=\"a b_.jpg\"; filename*=UTF-8''a%20b%C3%BC.jpg"
+    assert expected == attachment("a bü.jpg")
+
+
+@pytest.mark.parametrize("name", ['"', "\r\nX: y", "a;b", "\\", "/etc/passwd"])
+def test_no_file_name_breaks_out_of_its_header(name):
+    _, plain, _encoded = attachment(name).split("; ")
+
+    assert not {'"', "\\", "\r", "\n", "/"} & set(plain.removeprefix('filename="')[:-1])
+    check_header("primary", "a", "content disposition", attachment(name))
+
+
+@pytest.mark.parametrize("value", ["", " ", "a\nb", "ü", "x" * 1025])
+def test_a_header_that_does_not_fit_is_refused(value):
+    with pytest.raises(Unsupported):
+        check_header("primary", "a", "cache control", value)

@@ -60,8 +60,21 @@ def _open(url: str) -> Storage:
 
 def _report(results: Sequence[CheckResult]) -> list[str]:
     rows = [
-        ("ok" if result.ok else "FAULT", result.name.replace("_", " "), f"{result.ms:.0f} ms")
+        (_verdict(result), result.name.replace("_", " "), f"{result.ms:.0f} ms", _why(result))
         for result in results
     ]
     failed = sum(not result.ok for result in results)
-    return [*table(rows), "", f"{len(results)} checks, {failed} failed."]
+    missing = sum(not result.offered for result in results)
+    ending = f"{len(results)} checks, {failed} failed, {missing} of what this store has not got."
+    return [*table(rows), "", ending]
+
+
+def _verdict(result: CheckResult) -> str:
+    if not result.offered:
+        return "-"
+    return "ok" if result.ok else "FAULT"
+
+
+def _why(result: CheckResult) -> str:
+    """Why something is not offered; faults were told as they were found."""
+    return result.detail if result.ok else ""

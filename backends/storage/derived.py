@@ -1,0 +1,80 @@
+"""What every store, single or composite, can do because it can do the rest."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from abc import ABC
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from uploadmill.backends.storage.base import CHUNK, ObjectStat, Storage
+from uploadmill.backends.storage.facts import facts_of
+from uploadmill.errors import (
+    IntegrityError,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    SizeLimitExceeded,
+)
+
+#: Keys handed to one ``delete``: what S3 takes in a request.
+_BATCH = 1000
+
+
+class Derived(Storage, ABC):
+    """The methods that are made of others."""
+
+    def exists(self, key: str) -> bool:
+        """See :meth:`Storage.exists`."""
+        try:
+            self.stat(key)
+        except ObjectNotFound:
+            return False
+        return True
+
+    def read(self, key: str, limit: int, *, verify: bool = False) -> bytes:
+        """See :meth:`Storage.read`."""
+        with self.open(key, verify=verify) as reader:
+            if reader.stat.size > limit:
+                raise SizeLimitExceeded(limit, reader.stat.size)
+            return b"".join(iter(lambda: reader.read(CHUNK), b""))
+
+    def download(self, key: str, target: Path, *, verify: bool = False) -> ObjectStat:
+        """See :meth:`Storage.download`."""
+        beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
+        try:
+            with self.open(key, verify=verify) as reader, beside.open("xb") as file:
+                while chunk := reader.read(CHUNK):
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        return reader.stat
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """See :meth:`Storage.delete_many`."""
+        left, count = iter(keys), 0
+        while batch := list(islice(left, _BATCH)):
+            self.delete(*batch)
+            count += len(batch)
+        return count
+
+    def move(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
+        """See :meth:`Storage.move`."""
+        before = self.stat(source)
+        if source == target:
+            if create_only:
+                raise ObjectExists(self.name, target)
+            return before
+        copied = self.copy(source, target, create_only=create_only)
+        if (copied.size, facts_of(copied)) != (before.size, facts_of(before)):
+            raise IntegrityError(self.name, target, "the copy is not the original")
+        if self.stat(source).etag != before.etag:
+            raise ObjectChanged(self.name, source)
+        self.delete(source)
+        return copied

@@ -1,0 +1,104 @@
+"""Lists by pages: what a back end fetches, as one iterator with a token to go on."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Self
+
+from uploadmill.backends.storage.base import Folder, ObjectStat
+from uploadmill.backends.storage.keys import is_key
+
+Entry = ObjectStat | Folder
+
+#: Entries of a page where we make the pages ourselves.
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a list is to give.
+
+    Attributes:
+        prefix: That keys start with, in the store's own prefix.
+        folders: Whether keys with the same next segment become one :class:`Folder`.
+        limit: Entries at most; None: all.
+        token: Of an earlier list; None: from the beginning.
+    """
+
+    prefix: str
+    folders: bool
+    limit: int | None
+    token: str | None
+
+    def page_size(self, most: int) -> int:
+        """Entries to ask for at first, where a page has *most* at most."""
+        return most if self.limit is None else min(most, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A few entries in key order, and how to go on after them; None: there are no more."""
+
+    entries: Sequence[Entry]
+    token: str | None
+
+
+class PagedListing:
+    """The entries of pages, one after another.
+
+    Args:
+        pages: Fetched as needed; together they have no more entries than the list's limit.
+    """
+
+    def __init__(self, pages: Iterator[Page]) -> None:
+        self._pages = pages
+        self._entries: Iterator[Entry] = iter(())
+        self.token: str | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Entry:
+        while True:
+            for entry in self._entries:
+                return entry
+            page = next(self._pages)
+            self._entries, self.token = iter(page.entries), page.token
+
+
+def paged(entries: Iterable[Entry], limit: int | None) -> Iterator[Page]:
+    """Pages of a store that walks its keys in order; a token is the last key given."""
+    walk = iter(entries)
+    left = limit
+    while page := list(islice(walk, PAGE if left is None else min(PAGE, left))):
+        left = None if left is None else left - len(page)
+        if left == 0:
+            more = next(walk, None) is not None
+            yield Page(page, token_after(page[-1].key) if more else None)
+            return
+        yield Page(page, None)
+
+
+def token_after(key: str) -> str:
+    """The token of a list whose last entry was *key*."""
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
+def key_before(token: str | None) -> str:
+    """The key after which a list goes on; empty: from the beginning.
+
+    Raises:
+        ValueError: This is no such token.
+    """
+    try:
+        key = base64.b64decode(
+            (token or "").encode("ascii"), altchars=b"-_", validate=True
+        ).decode()
+    except ValueError as error:
+        raise ValueError("this is no token of a list of this store") from error
+    if key and not is_key(key.removesuffix("/")):
+        raise ValueError("this is no token of a list of this store")
+    return key
