@@ -1,4 +1,4 @@
-"""The contract of what is made of the rest: ``exists``, ``read``, ``download``, ``move`` and the like."""
+"""The contract of what is made of the rest: ``exists``, ``read``, ``download``, ``move``."""
 
 from __future__ import annotations
 

@@ -110,9 +110,8 @@ class S3Storage(Skeleton):
         page_size: int = PAGE_SIZE,
         **options: Any,
     ) -> None:
-        super().__init__(
-            name, lacks=dict.fromkeys(Feature, "this back end does not do it yet"), **options
-        )
+        later = (Feature.SIGNED_URLS, Feature.PRESIGNED_UPLOADS, Feature.ACCESS_LEVELS)
+        super().__init__(name, lacks=dict.fromkeys(later, "not yet"), **options)
         access = S3Access(
             endpoint_url=endpoint_url,
             region=region,
