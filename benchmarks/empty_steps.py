@@ -29,13 +29,13 @@ BARE = "benchmarks.bare"
 AIM = 2.5
 AIM_WITH_EVENTS = 3.0
 
-#: Where there is memory to write to, so that no disk is measured.
+#: Linux' own file system in memory.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
 def measure(folder: Path, pairs: int, jobs: int) -> Iterator[Figure]:
     """The ratio of CPU per job, without and with Celery's events."""
-    with tempfile.TemporaryDirectory(dir=_memory(folder)) as workspace:
+    with tempfile.TemporaryDirectory(dir=memory_folder(folder)) as workspace:
         overrides = {
             "UPLOADMILL_SCANNER__REQUIRED": "true",  # the plan is to have its scan step
             "UPLOADMILL_WORKER__WORKSPACE": workspace,
@@ -46,7 +46,8 @@ def measure(folder: Path, pairs: int, jobs: int) -> Iterator[Figure]:
             yield _measure(environment, name, AIM_WITH_EVENTS, pairs, jobs, events=True)
 
 
-def _memory(folder: Path) -> Path:
+def memory_folder(folder: Path) -> Path:
+    """Memory to write to, so that no disk is measured; *folder* where there is none."""
     return SHARED_MEMORY if SHARED_MEMORY.is_dir() else folder
 
 

@@ -58,8 +58,12 @@ class MeasuredWorker:
             before = cpu_seconds(self.pid)
         finally:
             os.kill(self.pid, signal.SIGCONT)
-        self._wait(self._idle)
+        self.wait_idle()
         return cpu_seconds(self.pid) - before
+
+    def wait_idle(self) -> None:
+        """Return when it has done everything."""
+        self._wait(self._idle)
 
     def close(self) -> None:
         self._redis.close()

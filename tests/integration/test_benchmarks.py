@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from checkout import CHECKOUT
@@ -88,7 +89,51 @@ def test_the_ledger_is_measured_on_two_real_ones(tmp_path, monkeypatch):
     from benchmarks import ledger
 
     monkeypatch.setattr(ledger, "FEW", 5)
-    monkeypatch.setattr(ledger, "MANY", 50)
-    (figure,) = ledger.measure(tmp_path, 1, 20)
+    monkeypatch.setattr(ledger, "MANY", (100, 50))
+    (figure,) = ledger.measure(tmp_path, 1, 5, short=True)
     assert "ledger_flat_ratio" == figure.name
     assert figure.value > 0
+    assert "50 and 5 open jobs" in figure.detail
+
+
+def test_each_call_of_a_store_is_counted_once_and_done(redis_url):
+    from benchmarks.counting import Tally, counted
+    from uploadmill.backends.storage import open_storage
+    from uploadmill.backends.storage.roles import Stores
+
+    # Given four stores that count
+    with closing(Tally(redis_url, "worker")) as tally:
+        stores = counted(Stores(*(open_storage("memory:") for _ in range(4))), tally)
+
+        # When a job's things are put, read and removed in one call
+        stores.staging.put("uploads/1/2", b"bytes")
+        stores.staging.put("outcomes/1.json", b"{}")
+        stores.primary.put("1/result.json", b"{}")
+        with stores.staging.open("uploads/1/2") as reader:
+            assert b"bytes" == reader.read(10)
+        stores.staging.delete("uploads/1/2", "outcomes/1.json")
+
+        # Then that is what was counted
+        calls = {"put bytes": 1, "put outcome": 1, "put result": 1, "open bytes": 1}
+        assert {**calls, "delete bytes": 1} == tally.calls()["worker"]
+        assert [] == list(stores.staging.list("outcomes/"))
+
+
+def test_what_many_jobs_leave_is_counted_when_their_records_have_run_out(redis_url):
+    from benchmarks.empty_steps import new_job
+    from benchmarks.endurance import left_keys
+    from uploadmill.backends.ledger import proposals
+    from uploadmill.backends.ledger.ledger import Ledger
+    from uploadmill.ids import new_job_id
+    from uploadmill.settings import LedgerSettings
+
+    constants = LedgerSettings(result_ttl=0.5)
+    with closing(Ledger(redis_url, constants)) as ledger:
+        job = new_job(new_job_id())
+        ledger.accept(job, "0" * 64)
+        assert f"um:job:{job.id}" in left_keys(ledger.redis, 0)
+        outcome = proposals.cancelled(job, constants)
+        ledger.finish(outcome, outcome.model_dump_json().encode(), "0" * 64, None)
+        left = left_keys(ledger.redis, 30)
+        assert f"um:job:{job.id}" not in left
+        assert "um:ended" in left

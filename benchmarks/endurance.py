@@ -1,0 +1,110 @@
+"""Whether many jobs leave something behind: in a worker's memory, or in Redis."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+import redis
+from celery import Celery
+
+from benchmarks.cpu import memory_mb, tree
+from benchmarks.empty_steps import APP, memory_folder, new_job
+from benchmarks.report import Figure
+from benchmarks.workers import UPLOADS, MeasuredWorker, measured_worker
+from uploadmill.backends.ledger.ledger import ENDED, JOB, Ledger
+from uploadmill.ids import new_job_id
+from uploadmill.wire import PROCESS_TASK
+from uploadmill.worker.embedded.environment import embedded_environment
+
+#: Jobs after which the worker counts as warm, in the long form and in the short one.
+WARM = (5_000, 500)
+
+#: Jobs from then on.
+JOBS = (50_000, 2_000)
+
+#: Jobs that wait at a time.
+BATCH = 1_000
+
+#: Seconds for which Redis keeps an ended job's record: a week by default, all of this run.
+RESULT_TTL = 10.0
+
+#: MB by which the worker's two processes together may grow.
+MEMORY_AIM = 3.0
+
+
+def measure(folder: Path, *, short: bool) -> Iterator[Figure]:
+    """Growth between the end of the warm jobs and the end of all, in empty steps."""
+    with tempfile.TemporaryDirectory(dir=memory_folder(folder)) as workspace:
+        overrides = {
+            "UPLOADMILL_SCANNER__REQUIRED": "true",  # the plan is to have its scan step
+            "UPLOADMILL_WORKER__WORKSPACE": workspace,
+            "UPLOADMILL_LEDGER__RESULT_TTL": str(RESULT_TTL),
+        }
+        with (
+            embedded_environment(folder, scan=False, overrides=overrides) as environment,
+            closing(Ledger(environment.settings.redis_url, environment.settings.ledger)) as ledger,
+            measured_worker(environment, events=False, app=APP) as worker,
+        ):
+            marathon = Marathon(ledger, worker, environment.settings.broker_url)
+            marathon.run(WARM[short])
+            before, keys = marathon.memory(), left_keys(marathon.redis, RESULT_TTL + 5)
+            marathon.run(JOBS[short])
+            after, left = marathon.memory(), left_keys(marathon.redis, RESULT_TTL + 5)
+            stream = marathon.redis.xlen(ENDED)
+            marathon.close()
+    jobs = f"{JOBS[short]:,} jobs of seven empty steps"
+    detail = f"main process and child from {before:.1f} to {after:.1f} MB in {jobs}"
+    yield Figure("worker_growth_mb", after - before, MEMORY_AIM, detail)
+    detail = (
+        f"{len(left)} after {jobs}, {len(keys)} before, the records ended; um:ended has {stream:,}"
+    )
+    yield Figure("redis_keys_left", len(left - keys), 0.0, detail)
+
+
+class Marathon:
+    """Jobs through one worker, one batch after the other.
+
+    Args:
+        ledger: Where they are accepted.
+        worker: What works on them.
+        broker_url: Where it is told so.
+    """
+
+    def __init__(self, ledger: Ledger, worker: MeasuredWorker, broker_url: str) -> None:
+        self.ledger = ledger
+        self.worker = worker
+        self.redis = redis.Redis.from_url(broker_url, decode_responses=True)
+        self._sender = Celery("benchmarks", broker=broker_url, set_as_current=False)
+
+    def run(self, jobs: int) -> None:
+        """Send them and wait until all have ended."""
+        for _ in range(jobs // BATCH or 1):
+            for _ in range(min(BATCH, jobs)):
+                job_id = new_job_id()
+                self.ledger.accept(new_job(job_id), "0" * 64)
+                self._sender.send_task(
+                    PROCESS_TASK, [job_id], task_id=job_id, queue=cast("str", UPLOADS)
+                )
+            self.worker.wait_idle()
+        assert self.redis.zcard("um:open") == 0
+
+    def memory(self) -> float:
+        """MB of the worker's processes together."""
+        return sum(memory_mb(pid) for pid in tree(self.worker.pid))
+
+    def close(self) -> None:
+        self._sender.close()
+        self.redis.close()
+
+
+def left_keys(client: redis.Redis, seconds: float) -> set[str]:
+    """The keys in Redis once no job has a record any more, or after so many *seconds*."""
+    end = time.monotonic() + seconds
+    while any(client.scan_iter(JOB + "*", count=1000)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return set(client.scan_iter(count=1000))
