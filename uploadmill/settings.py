@@ -41,27 +41,42 @@ class Table(BaseModel):
 class StoreSettings(Table):
     """One store by its role."""
 
-    url: str = Field(description="file:///path, s3://bucket/prefix or memory:")
+    url: str = Field(
+        description="file:///path, s3://bucket/prefix, gs://bucket/prefix, "
+        "azure://container/prefix or memory:"
+    )
     public_url: str | None = Field(
-        default=None, description="where the world reads this store's objects (CDN or website)"
+        default=None, description="where the world reads this store's objects (website, bucket)"
+    )
+    cdn_url: str | None = Field(
+        default=None, description="where a CDN shows them; wins over public_url"
     )
     endpoint_url: str | None = Field(default=None, description="for S3-compatible servers")
     region: str | None = Field(default=None, description="of an S3 bucket; unset: the chain's")
     access_key: SecretStr | None = Field(
         default=None, description="unset: the provider's own chain (environment, files, role)"
     )
-    secret_key: SecretStr | None = Field(default=None, description="goes with access_key")
+    secret_key: SecretStr | None = Field(default=None, description="goes with S3's access_key")
+    account_url: str | None = Field(default=None, description="of an Azure storage account")
+    project_id: str | None = Field(default=None, description="of Google; unset: the chain's")
+    credentials_path: str | None = Field(
+        default=None, description="a file with Google's or Azure's credentials"
+    )
+    allowed_extensions: tuple[str, ...] | None = Field(
+        default=None, description="what keys must end in, of primary and secondary; unset: any"
+    )
+    max_file_size: int | None = Field(default=None, gt=0, description="bytes of one object")
     timeout: float | None = Field(
         default=None, gt=0, description="seconds a network store may stay silent; unset: 4"
     )
 
     @model_validator(mode="after")
     def _no_credentials_in_url(self) -> Self:
-        for address in (self.url, self.endpoint_url or ""):
+        for address in (self.url, self.endpoint_url or "", self.account_url or ""):
             parts = urlsplit(address)
             if parts.password or ("@" in parts.netloc):
                 raise ValueError("credentials do not belong in a URL; set access_key, secret_key")
-        if (self.access_key is None) != (self.secret_key is None):
+        if self.url.startswith("s3:") and (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key go together; one of them is missing")
         return self
 
@@ -199,6 +214,18 @@ class Settings(Table):
             default = cls.model_fields["redis_url"].default
             return {**value, "broker_url": value.get("redis_url", default)}
         return value
+
+    @model_validator(mode="after")
+    def _own_objects_are_allowed(self) -> Self:
+        """An extension that uploadmill itself needs must not be refused."""
+        for role in ("staging", "quarantine"):
+            if getattr(self, role).allowed_extensions is not None:
+                raise ValueError(f"{role}.allowed_extensions: what lies there has no extension")
+        for role in ("primary", "secondary"):
+            allowed = getattr(self, role).allowed_extensions
+            if allowed is not None and "json" not in {each.lstrip(".").lower() for each in allowed}:
+                raise ValueError(f"{role}.allowed_extensions: add json, for each job's result.json")
+        return self
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -1,69 +1,98 @@
-"""From an address to a store: ``file:///path``, ``s3://bucket/prefix``, ``memory:``."""
+"""From an address or a name and options to a store; see ``open_storage``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from uploadmill.backends.storage.base import Storage
-from uploadmill.backends.storage.local import LocalStorage
-from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings, StoreSettings
 
-#: What may stand behind the question mark: nothing secret.
-_QUERY: Mapping[str, tuple[str, ...]] = {
-    "file": (),
-    "memory": (),
-    "s3": ("endpoint_url", "region", "addressing"),
+_SECRETS = ("access_key", "secret_key")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of store.
+
+    Attributes:
+        module: Where its class is, imported when such a store is opened.
+        storage: The class.
+        within: The option that the URL's host gives; empty: there is no host.
+        query: What may stand behind the URL's question mark: nothing secret.
+        extra: Of the distribution, that brings what the module imports.
+        imports: The packages that come with the extra.
+    """
+
+    module: str
+    storage: str
+    within: str = ""
+    query: tuple[str, ...] = ()
+    extra: str = ""
+    imports: tuple[str, ...] = ()
+
+
+#: By the scheme of their URLs.
+_SCHEMES: Mapping[str, _Kind] = {
+    "file": _Kind("local", "LocalStorage"),
+    "memory": _Kind("memory", "MemoryStorage"),
+    "s3": _Kind(
+        "s3",
+        "S3Storage",
+        "bucket",
+        ("endpoint_url", "region", "addressing"),
+        "s3",
+        ("boto3", "botocore"),
+    ),
+    "gs": _Kind(
+        "gcs", "GoogleStorage", "bucket", ("endpoint_url", "project_id"), "gcs", ("google",)
+    ),
+    "azure": _Kind("azure", "AzureStorage", "container", ("account_url",), "azure", ("azure",)),
 }
 
-_SECRETS = ("access_key", "secret_key")
+#: The names under which kinds can be opened by options alone.
+_NAMES = {"local": "file", "memory": "memory", "s3": "s3", "gcs": "gs", "azure": "azure"}
 
 
 def open_storage(url: str, *, name: str = "storage", **options: Any) -> Storage:
     """The store that *url* names; nothing is connected or made before it is used.
 
     Args:
-        url: ``file:///path``, ``s3://bucket/prefix?endpoint_url=…&region=…``, or ``memory:``.
+        url: ``file:///path``, ``s3://bucket/prefix?endpoint_url=…&region=…``,
+            ``gs://bucket/prefix``, ``azure://container/prefix?account_url=…``, or ``memory:``.
+            Or the name of a kind alone, with everything else as options: ``local``, ``s3``,
+            ``gcs``, ``azure``, ``memory``.
         name: The store's name in messages and records.
-        options: What the store's class takes beside name and address: ``public_url``,
-            ``cdn_url``, ``allowed_extensions``, ``max_file_size``; for S3 also ``endpoint_url``,
-            ``region``, ``access_key``, ``secret_key``, ``addressing``. They win over the URL's.
-            None counts as not given.
+        options: What the store's class takes; they win over the URL's, and None counts as not
+            given. All: ``public_url``, ``cdn_url``, ``allowed_extensions``, ``max_file_size``.
+            Local: ``base_path``. S3: ``bucket``, ``base_path``, ``endpoint_url``, ``region``,
+            ``access_key``, ``secret_key``, ``addressing``. Google: ``bucket``, ``base_path``,
+            ``project_id``, ``credentials_path``. Azure: ``container``, ``base_path``,
+            ``account_url``, ``access_key``, ``credentials_path``.
 
     Raises:
         InvalidSettings: No such kind of store, credentials in the URL, an unknown option, or a
             package that is not installed. The message never shows the URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _OPENERS:
-        known = ", ".join(sorted(_OPENERS))
-        raise InvalidSettings(f"storage {name!r}: no scheme {parts.scheme!r}; there are: {known}")
     given = {option: value for option, value in options.items() if value is not None}
-    try:
-        return _OPENERS[parts.scheme](parts, name, _from_query(parts, name) | given)
-    except TypeError as error:
-        raise InvalidSettings(
-            f"storage {name!r}: an option that {parts.scheme} stores do not have, of: "
-            + ", ".join(sorted(given))
-        ) from error
+    if url in _NAMES:
+        return _construct(_NAMES[url], name, given)
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        known = ", ".join(sorted(_SCHEMES))
+        raise InvalidSettings(f"storage {name!r}: no scheme {parts.scheme!r}; there are: {known}")
+    return _construct(parts.scheme, name, _from_url(parts, name) | given)
 
 
 def storage_from(settings: StoreSettings, name: str) -> Storage:
     """The store that the settings describe, under its role as name."""
-    return open_storage(
-        settings.url,
-        name=name,
-        public_url=settings.public_url,
-        endpoint_url=settings.endpoint_url,
-        region=settings.region,
-        access_key=settings.access_key,
-        secret_key=settings.secret_key,
-        read_timeout=settings.timeout,
-    )
+    options = settings.model_dump(exclude={"url", "timeout"})
+    return open_storage(settings.url, name=name, read_timeout=settings.timeout, **options)
 
 
 def stores_from(settings: Settings) -> Stores:
@@ -78,56 +107,65 @@ def stores_from(settings: Settings) -> Stores:
     )
 
 
-def _from_query(parts: SplitResult, name: str) -> dict[str, str]:
+def _construct(scheme: str, name: str, options: dict[str, Any]) -> Storage:
+    kind = _SCHEMES[scheme]
+    if kind.within and not options.get(kind.within):
+        raise InvalidSettings(
+            f"storage {name!r}: no {kind.within}; write {scheme}://{kind.within}/prefix"
+        )
+    constructor = _class_of(kind, name)
+    try:
+        return constructor(name=name, **options)
+    except TypeError as error:
+        raise InvalidSettings(
+            f"storage {name!r}: an option that {scheme} stores do not have, or one that they "
+            "need is missing; given: " + (", ".join(sorted(options)) or "none")
+        ) from error
+
+
+def _class_of(kind: _Kind, name: str) -> Callable[..., Storage]:
+    try:
+        module = import_module(f"uploadmill.backends.storage.{kind.module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in kind.imports:
+            raise
+        raise InvalidSettings(
+            f"storage {name!r}: {kind.storage} needs {kind.imports[0]}, which is not installed: "
+            f"pip install 'uploadmill[{kind.extra}]'"
+        ) from error
+    constructor: Callable[..., Storage] = getattr(module, kind.storage)
+    return constructor
+
+
+def _from_url(parts: SplitResult, name: str) -> dict[str, Any]:
     """The options in a URL; refuses every place where a secret could hide."""
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "@" in parts.netloc or any(option in query for option in _SECRETS):
         raise InvalidSettings(
-            f"storage {name!r}: credentials do not belong in a URL; pass access_key and "
-            "secret_key, or leave them to the provider's own chain"
+            f"storage {name!r}: credentials do not belong in a URL; pass them as options or "
+            "settings, or leave them to the provider's own chain"
         )
-    known = _QUERY[parts.scheme]
-    for option in query:
-        if option not in known:
-            there_are = ", ".join(known) or "none"
+    kind = _SCHEMES[parts.scheme]
+    for option, value in query.items():
+        if option not in kind.query:
+            there_are = ", ".join(kind.query) or "none"
             raise InvalidSettings(
                 f"storage {name!r}: no option {option!r} in a {parts.scheme} URL; "
                 f"there are: {there_are}"
             )
-    if "@" in urlsplit(query.get("endpoint_url", "")).netloc:
-        raise InvalidSettings(f"storage {name!r}: credentials do not belong in endpoint_url")
-    return query
+        if "@" in urlsplit(value).netloc:
+            raise InvalidSettings(f"storage {name!r}: credentials do not belong in {option}")
+    return query | _place(parts, name, kind)
 
 
-def _open_file(parts: SplitResult, name: str, options: dict[str, Any]) -> Storage:
+def _place(parts: SplitResult, name: str, kind: _Kind) -> dict[str, str]:
+    """What stands before the question mark, as options."""
+    if kind.within:
+        return {kind.within: parts.netloc, "base_path": unquote(parts.path)}
+    if parts.scheme == "memory":
+        if parts.netloc or parts.path:
+            raise InvalidSettings(f"storage {name!r}: a memory store has no path; write memory:")
+        return {}
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise InvalidSettings(f"storage {name!r}: write file:///path, with three slashes")
-    return LocalStorage(unquote(parts.path), name=name, **options)
-
-
-def _open_memory(parts: SplitResult, name: str, options: dict[str, Any]) -> Storage:
-    if parts.netloc or parts.path:
-        raise InvalidSettings(f"storage {name!r}: a memory store has no path; write memory:")
-    return MemoryStorage(name=name, **options)
-
-
-def _open_s3(parts: SplitResult, name: str, options: dict[str, Any]) -> Storage:
-    if not parts.netloc:
-        raise InvalidSettings(f"storage {name!r}: no bucket; write s3://bucket/prefix")
-    try:
-        from uploadmill.backends.storage.s3 import S3Storage  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        if error.name not in ("boto3", "botocore"):
-            raise
-        raise InvalidSettings(
-            f"storage {name!r}: S3 needs boto3, which is not installed: "
-            "pip install 'uploadmill[s3]'"
-        ) from error
-    return S3Storage(parts.netloc, unquote(parts.path), name=name, **options)
-
-
-_OPENERS: Mapping[str, Callable[[SplitResult, str, dict[str, Any]], Storage]] = {
-    "file": _open_file,
-    "memory": _open_memory,
-    "s3": _open_s3,
-}
+    return {"base_path": unquote(parts.path)}

@@ -138,3 +138,34 @@ def test_a_pipeline_of_ones_own_stands_beside_the_shipped_ones():
     assert ("resize", {"small": "64x64"}) == (second.name, second.options)
     with pytest.raises(UnknownPipeline, match="avatar, document, photo, receipts"):
         settings.steps_of("reciepts")
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed", "problem"),
+    [
+        ("STAGING", ["jpg"], "staging.allowed_extensions: what lies there has no extension"),
+        ("QUARANTINE", ["jpg"], "quarantine.allowed_extensions: what lies there has no"),
+        ("PRIMARY", ["jpg"], "primary.allowed_extensions: add json"),
+        ("SECONDARY", [".JPG"], "secondary.allowed_extensions: add json"),
+    ],
+)
+def test_extensions_that_uploadmill_needs_cannot_be_forbidden(role, allowed, problem):
+    variables = {f"UPLOADMILL_{role}__ALLOWED_EXTENSIONS": json.dumps(allowed)}
+    variables[f"UPLOADMILL_{role}__URL"] = "memory:"
+
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.load(variables)
+
+    assert problem in str(caught.value)
+
+
+def test_limits_of_an_output_store_come_from_the_settings():
+    variables = {
+        "UPLOADMILL_PRIMARY__URL": "memory:",
+        "UPLOADMILL_PRIMARY__ALLOWED_EXTENSIONS": '["jpg", "json"]',
+        "UPLOADMILL_PRIMARY__MAX_FILE_SIZE": "1000",
+    }
+
+    primary = Settings.load(variables).primary
+
+    assert (("jpg", "json"), 1000) == (primary.allowed_extensions, primary.max_file_size)

@@ -88,3 +88,24 @@ def test_the_settings_of_a_role_make_its_store():
     assert "primary" == store.name
     assert "https://cdn.test/a" == store.url("a")
     assert "hunter2" not in repr(store) + repr(vars(store))
+
+
+def test_a_kind_opens_by_its_name_and_options_alone(tmp_path):
+    local = open_storage("local", base_path=tmp_path / "root", allowed_extensions=["txt"])
+    s3 = open_storage("s3", bucket="media", base_path="a", region="eu-1", cdn_url="https://c.test")
+
+    local.put("x.txt", b"x")
+    assert (tmp_path / "root" / "x.txt").exists()
+    assert isinstance(s3, S3Storage)
+    assert "https://c.test/k" == s3.url("k")
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])
+def test_a_kind_without_its_bucket_says_what_is_missing(kind):
+    with pytest.raises(InvalidSettings, match="no (bucket|container); write"):
+        open_storage(kind)
+
+
+def test_a_local_store_without_a_folder_says_so():
+    with pytest.raises(InvalidSettings, match="one that they need is missing"):
+        open_storage("local")
