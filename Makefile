@@ -3,6 +3,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench chaos lock clean setup
 export FILE
+# Hundreds of processes are started; each would compile again all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; \
