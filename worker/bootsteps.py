@@ -19,6 +19,7 @@ from uploadmill.worker.reconciling import Reconciling
 from uploadmill.worker.roster import SAY, Roster
 from uploadmill.worker.shared import EVENTS
 from uploadmill.worker.sweeper import Sweeper
+from uploadmill.worker.timers import forget_cancelled
 from uploadmill.worker.wiring import UploadmillApp
 from uploadmill.worker.workspace import Workspaces
 
@@ -26,6 +27,9 @@ log = logging.getLogger("uploadmill.worker")
 
 #: Seconds between two times that a node's workspaces are cleared, at least; else a lease.
 CLEAR = 5.0
+
+#: Seconds between two times that the timers of jobs that are done are forgotten.
+FORGET = 10.0
 
 #: Seconds that the main process' threads wait for one answer of Redis.
 THREAD_TIMEOUT = 1.0
@@ -58,6 +62,7 @@ class SweeperStep(StartStopStep):
     def stop(self, worker: Any) -> None:
         """Stop sweeping; called on a warm shutdown."""
         self.sweeper.stop()
+        self.publisher.close()
 
     def terminate(self, worker: Any) -> None:
         """Stop on a cold shutdown: Celery then calls this instead of ``stop``."""
@@ -129,14 +134,34 @@ class LivenessStep(StartStopStep):
     requires = ("celery.worker.components:Timer",)
 
     def start(self, worker: Any) -> None:
-        """Begin touching, where a file is configured."""
+        """Begin touching, where a file is configured: at once, and then by the event loop."""
         path = worker.app.settings.worker.liveness_file
         self.timer = worker.timer.call_repeatedly(1.0, path.touch) if path else None
+        if path:
+            path.touch()
 
     def stop(self, worker: Any) -> None:
         """Touch no more."""
         if self.timer is not None:
             self.timer.cancel()
+
+    def terminate(self, worker: Any) -> None:
+        """The same on a cold shutdown."""
+        self.stop(worker)
+
+
+class TimersStep(StartStopStep):
+    """Forgets, now and then, the time limits of jobs that are done."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, worker: Any) -> None:
+        """Begin."""
+        self.timer = worker.timer.call_repeatedly(FORGET, lambda: forget_cancelled(worker.timer))
+
+    def stop(self, worker: Any) -> None:
+        """End; what is left goes with the process."""
+        self.timer.cancel()
 
     def terminate(self, worker: Any) -> None:
         """The same on a cold shutdown."""
@@ -172,6 +197,7 @@ STEPS = (
     ReconcileStep,
     ChoresStep,
     LivenessStep,
+    TimersStep,
 )
 
 
