@@ -43,10 +43,11 @@ class Publisher:
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
 
-    def publish(self, job_id: str) -> bool:
+    def publish(self, job_id: str, *, lasting: float | None = None) -> bool:
         """Send one message; False, within two seconds, when the broker did not take it.
 
         Never raises. False does not mean that no message went out: a broker may answer late.
+        RabbitMQ drops a message that nobody took in *lasting* seconds.
         """
         try:
             with self._connections.acquire(block=True, timeout=PRODUCER_TIMEOUT) as connection:
@@ -60,6 +61,7 @@ class Publisher:
                     add_to_parent=False,
                     # RabbitMQ then says so when the queue it declared a while ago is gone.
                     mandatory=True,
+                    expiration=lasting,
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is, the sweeper repeats it
             log.warning("publish_failed", extra={"job": job_id, "reason": type(error).__name__})

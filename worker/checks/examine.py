@@ -15,6 +15,7 @@ from uploadmill.worker.checks.configured import (
 from uploadmill.worker.checks.finding import Check, Finding, fault, good
 from uploadmill.worker.checks.node import check_codecs, check_libmagic, check_workspace
 from uploadmill.worker.checks.nodes import check_nodes
+from uploadmill.worker.checks.queue import check_queue
 from uploadmill.worker.checks.redis import check_broker, check_durability, check_ledger
 from uploadmill.worker.checks.scanner import check_scanner
 from uploadmill.worker.checks.stores import check_stores
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     check_limits,
     check_apart,
     check_broker,
+    check_queue,
     check_ledger,
     check_durability,
     check_nodes,
