@@ -23,7 +23,7 @@ PERMISSIVE = re.compile(r"apache|bsd|\bmit\b|\bisc|psf|python software|zlib|hpnd
 COPYLEFT = re.compile(r"gpl|general public|mpl|mozilla|eupl|cddl|sspl", re.IGNORECASE)
 
 #: Copyleft all the same: the document says why.
-EXCEPTIONS = {"pyclamd"}
+EXCEPTIONS = {"certifi", "pyclamd"}
 
 
 def runtime_dependencies() -> set[str]:
