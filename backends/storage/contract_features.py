@@ -5,6 +5,7 @@ A store that has it does all of it; one that has not says so before anything mov
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -29,6 +30,9 @@ from uploadmill.errors import ObjectNotFound, Unsupported
 
 #: Seconds a server may take for one request of these checks.
 _TIMEOUT = 30.0
+
+#: Seconds after which what was signed for one is over, for servers that count whole ones too.
+_EXPIRED = 2.1
 
 _BOUNDARY = "uploadmill-check"
 
@@ -107,6 +111,15 @@ def a_signed_url_reads_the_object(ground: Ground) -> None:
     other = url.replace("signed", "sagned", 1)
     storage.put(ground.key("sagned ü?.txt"), b"secret")
     true(fetch(other)[0] in _REFUSALS, "the signature is for one object only")
+
+
+def a_signed_url_expires(ground: Ground) -> None:
+    """After its seconds it is worth nothing."""
+    key = ground.key("expires.txt")
+    ground.storage.put(key, SMALL)
+    url = offered(lambda: ground.storage.url(key, expires=1))
+    time.sleep(_EXPIRED)
+    true(fetch(url)[0] in _REFUSALS, "an expired address is refused")
 
 
 def a_presigned_upload_makes_the_object(ground: Ground) -> None:
@@ -227,4 +240,5 @@ CHECKS = (
     a_presigned_upload_refuses_what_was_not_agreed,
     access_levels_are_kept,
     what_is_lacking_moves_no_bytes,
+    a_signed_url_expires,
 )

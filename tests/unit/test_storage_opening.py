@@ -102,7 +102,7 @@ def test_a_kind_opens_by_its_name_and_options_alone(tmp_path):
 
 @pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])
 def test_a_kind_without_its_bucket_says_what_is_missing(kind):
-    with pytest.raises(InvalidSettings, match="no (bucket|container); write"):
+    with pytest.raises(InvalidSettings, match=r"no (bucket|container); write"):
         open_storage(kind)
 
 
