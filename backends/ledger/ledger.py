@@ -225,7 +225,7 @@ class Ledger(Scripts):
             rate: How many a second at most, for all who ask together.
         """
         queue = "unseen" if heads is None else "seen" if heads else "nothing"
-        return self.call(
+        due: list[str] = self.call(
             "due",
             (OPEN, *_STATS),
             (
@@ -239,6 +239,7 @@ class Ledger(Scripts):
                 *(heads or ()),
             ),
         )
+        return due
 
     def unsent(self, job_ids: Sequence[str], retry: float) -> None:
         """Take back that :meth:`due` gave these: their wakes did not go out. Again in *retry* s."""
@@ -246,7 +247,7 @@ class Ledger(Scripts):
 
     def read(self, job_id: str) -> Record | Ended | None:
         """The record of a job as it stands; None where the ledger has none."""
-        now, fields = self._run("read", job_id)
+        now, *fields = self._run("read", job_id)
         raw = _record(fields)
         if not raw:
             return None
@@ -271,7 +272,8 @@ class Ledger(Scripts):
         waits: Sequence[Wait] = (),
     ) -> list[Any]:
         keys = (JOB + job_id, OPEN, *_STATS, *keys)
-        return self.call(name, keys, (job_id, *arguments), waits)
+        answer: list[Any] = json.loads(self.call(name, keys, (job_id, *arguments), waits))
+        return answer
 
 
 def _waits(constants: LedgerSettings) -> tuple[Wait, ...]:
@@ -301,10 +303,9 @@ def _answer(reply: list[Any]) -> Reply:
     raise LedgerUnavailable(f"the ledger gave an unknown answer: {reply[:1]}")
 
 
-def _record(fields: str) -> Mapping[str, str]:
-    """A record from one JSON array of names and values: redis-py reads 40 replies slowly."""
-    flat = json.loads(fields or "[]")
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+def _record(fields: Sequence[str]) -> Mapping[str, str]:
+    """A record from its fields' names and values in turn."""
+    return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _ms(seconds: float) -> int:

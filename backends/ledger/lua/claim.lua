@@ -6,7 +6,7 @@ local r = read('v', 'state', 'token', 'lease_until', 'next_at', 'step', 'cancel'
   'deadline', 'outage', 'error_code', 'ws_node', 'lost_tokens')
 
 local function answer(ending, token)
-  local record = cjson.encode(redis.call('HGETALL', job))
+  local record = redis.call('HGETALL', job)
   if ending ~= '' then return { 'end', ending, token, record } end
   return { 'go', r.step, token, record }
 end

@@ -43,7 +43,7 @@ end
 
 local steps = ',' .. r.steps .. ','
 local next_step = steps:match(',' .. step:gsub('%-', '%%-') .. ',([^,]+),')
-if not next_step then return redis.error_reply('ERR no step follows ' .. step) end
+if not next_step then error('no step follows ' .. step) end
 local scans = steps:find(',scan,', 1, true)
 if next_step == 'commit' and scans and (r.clean_sha256 == '' or r.clean_sha256 ~= r.src_sha256) then
   return { 'refused' }

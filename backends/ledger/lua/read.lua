@@ -1,3 +1,2 @@
--- read: the time, and a record as it stands ('' where there is none).
-local fields = redis.call('HGETALL', job)
-return { clock(), #fields > 0 and cjson.encode(fields) or '' }
+-- read: the time, then the names and values of the record's fields as they stand.
+return { clock(), unpack(redis.call('HGETALL', job)) }
