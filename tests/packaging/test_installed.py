@@ -11,7 +11,7 @@ from checkout import FOLDERS, Environment, outside, said_by
 IMPORT_CPU = 0.40
 
 #: What only a worker, or one framework, needs.
-HEAVY = ("PIL", "boto3", "google", "pyclamd", "magic", "flower", "django", "fastapi")
+HEAVY = ("PIL", "boto3", "google", "azure", "pyclamd", "magic", "flower", "django", "fastapi")
 
 
 def run_python(environment: Environment, code: str, folder: Path) -> str:
