@@ -11,8 +11,11 @@ from pictures import photograph
 from PIL import Image
 
 README = (CHECKOUT / "README.md").read_text()
+STORAGE = (CHECKOUT / "docs" / "storage.md").read_text()
 
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PROGRAMS, STORAGE_PROGRAMS = (
+    re.findall(r"```python\n(.*?)```", page, re.DOTALL) for page in (README, STORAGE)
+)
 
 
 @pytest.fixture
@@ -44,7 +47,27 @@ def test_a_pipeline_runs_in_process_as_the_readme_says(at_home):
         assert (800, 600) == picture.size
 
 
-def test_every_page_that_it_names_is_there():
-    named = re.findall(r"\]\(([^)#]+)\)", README)
+def test_a_store_is_used_without_a_worker_as_its_page_says(tmp_path, monkeypatch, capsys):
+    (tmp_path / "holiday.jpg").write_bytes(photograph(80, 60))
+    monkeypatch.chdir(tmp_path)
+    program = STORAGE_PROGRAMS[0].replace("file:///var/tmp/media", (tmp_path / "media").as_uri())
 
-    assert [] == [page for page in named if not Path(CHECKOUT, page).exists()]
+    exec(program, {})  # noqa: S102 - our own page
+
+    assert (tmp_path / "holiday.jpg").read_bytes() == (tmp_path / "copy.jpg").read_bytes()
+    said = capsys.readouterr().out.split()
+    assert ("image/jpeg", "https://cdn.example.com/2026/holiday.jpg") == (said[1], said[3])
+    assert "archive/holiday.jpg" == said[4]
+    assert not (tmp_path / "media" / "archive").exists()
+
+
+def test_a_back_end_is_proved_as_its_page_says():
+    exec(STORAGE_PROGRAMS[1], {})  # noqa: S102 - our own page
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/storage.md"])
+def test_every_page_that_a_page_names_is_there(page):
+    path = CHECKOUT / page
+    named = re.findall(r"\]\(([^)#]+)\)", path.read_text())
+
+    assert [] == [page for page in named if not Path(path.parent, page).exists()]
