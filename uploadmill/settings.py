@@ -164,6 +164,43 @@ class LedgerSettings(Table):
         return self
 
 
+class HealSettings(Table):
+    """How what failed over is brought back to the primary, beside everybody's work."""
+
+    # A job costs the stores about a dozen requests; S3 takes thousands a second for each prefix.
+    jobs_per_second: float = Field(
+        default=20.0, gt=0, description="jobs looked at, so that a store just back is not flooded"
+    )
+    # A fifth of a 1 Gbit/s link, which uploads need as well.
+    bytes_per_second: float = Field(
+        default=25_000_000.0, ge=1_000_000, description="bytes read from a store"
+    )
+    every: float = Field(
+        default=30.0,
+        gt=0,
+        description="seconds between two looks whether there is anything to heal",
+    )
+
+
+class BreakerSettings(Table):
+    """When a store is not asked any more, and when again; the same for all processes."""
+
+    failures: int = Field(
+        default=5,
+        ge=1,
+        description="calls in a row that a store fails before nobody asks it; one commit makes 3",
+    )
+    window: float = Field(
+        default=30.0, gt=0, description="seconds after the first of them in which they count"
+    )
+    open: float = Field(
+        default=10.0, gt=0, description="seconds until one caller finds out whether it is back"
+    )
+    probe: float = Field(
+        default=30.0, gt=0, description="seconds after which that caller counts as dead"
+    )
+
+
 class WorkerSettings(Table):
     """How a worker process behaves."""
 
@@ -201,6 +238,8 @@ class Settings(Table):
     max_size: int = Field(default=5_000_000_000, gt=0, description="bytes a producer stages")
     scanner: ScannerSettings = ScannerSettings()
     ledger: LedgerSettings = LedgerSettings()
+    heal: HealSettings = HealSettings()
+    breaker: BreakerSettings = BreakerSettings()
     worker: WorkerSettings = WorkerSettings()
     pipelines: dict[Name, PipelineSettings] = Field(
         default_factory=dict, description="your own, beside the shipped ones (see above)"

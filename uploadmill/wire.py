@@ -28,6 +28,7 @@ LEDGER_PREFIX: Final = "um:"
 UPLOADS: Final = "uploads/"
 ENVELOPES: Final = "envelopes/"
 OUTCOMES: Final = "outcomes/"
+RECALLED: Final = "recalled/"
 
 #: Seconds a producer waits for one answer of the broker or the ledger.
 PRODUCER_TIMEOUT: Final = 1.0

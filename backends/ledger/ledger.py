@@ -30,6 +30,9 @@ from uploadmill.wire import LEDGER_PREFIX
 
 OPEN = LEDGER_PREFIX + "open"
 HEAL = LEDGER_PREFIX + "heal"
+#: Jobs whose outputs are on the secondary alone, by when they ended; the others in ``HEAL`` have
+#: been copied and wait until the copy may go.
+STRANDED = LEDGER_PREFIX + "stranded"
 ENDED = LEDGER_PREFIX + "ended"
 FAILED = LEDGER_PREFIX + "failed"
 JOB = LEDGER_PREFIX + "job:"
@@ -207,9 +210,22 @@ class Ledger(Scripts):
             _ms(self.constants.result_ttl),
             RECORD_VERSION,
             STREAM_LENGTH,
-            keys=(HEAL, ENDED, FAILED),
+            keys=(HEAL, ENDED, FAILED, STRANDED),
             waits=self._waits,
         )
+        return str(reply[0])
+
+    def relocate(self, job_id: str, source: Placement, target: Placement) -> str:
+        """Say that a job's outputs, so far where *source* says, are in *target* now.
+
+        Their copy may be looked at again after ``heal_grace``.
+
+        Returns:
+            ``ok``; else where the record says that they are (``recalled``, …), ``open``,
+            ``nowhere`` for a job that was not stored, or ``unknown``.
+        """
+        grace = _ms(self.constants.heal_grace)
+        reply = self._run("relocate", job_id, source, target, grace, keys=(HEAL, STRANDED))
         return str(reply[0])
 
     def due(

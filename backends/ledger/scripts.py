@@ -40,7 +40,11 @@ _PARTS = {
     "due": ("clock", "due"),
     "unsent": ("clock", "unsent"),
     "stats": ("clock", "stats"),
+    "heal_due": ("clock", "heal_due"),
+    "heal_put": ("clock", "heal_put"),
+    "heal_drop": ("heal_drop",),
     "agree": ("agree",),
+    "breaker": ("clock", "breaker"),
 }
 
 #: A transition's answer travels as one JSON string: redis-py reads each word of an array slowly.

@@ -11,6 +11,7 @@ from uploadmill.backends.ledger.ledger import (
     RUNNING,
     SINCE,
     STATS,
+    STRANDED,
     WAITING,
     Ledger,
 )
@@ -31,6 +32,8 @@ class Stats:
         due: Somebody must look at them now.
         oldest_open: Seconds since the oldest open job was accepted; None where none is open.
         heal: Stored on the secondary, to be brought to the primary.
+        oldest_heal: Seconds since the oldest of them was stored there; None where there is none.
+        healed: On the primary again; their copies stay on the secondary for a while.
         taken: Jobs accepted so far.
         ended: How many ended in which state.
         failed: How many failed under which error code.
@@ -48,6 +51,8 @@ class Stats:
     due: int
     oldest_open: float | None
     heal: int
+    oldest_heal: float | None
+    healed: int
     taken: int
     ended: Mapping[str, int]
     failed: Mapping[str, int]
@@ -64,8 +69,8 @@ def stats(ledger: Ledger) -> Stats:
     Raises:
         LedgerUnavailable: Redis does not serve us.
     """
-    reply = ledger.call("stats", (OPEN, STATS, SINCE, RUNNING, WAITING, HEAL), (STALE,))
-    opened, running, waiting, due, oldest, heal, flat = reply
+    reply = ledger.call("stats", _KEYS, (STALE,))
+    opened, running, waiting, due, oldest, queued, stranded, oldest_heal, flat = reply
     # Beside the counters there is what the sweepers of all workers remember together.
     counters = dict(zip(flat[::2], flat[1::2], strict=True))
     return Stats(
@@ -74,8 +79,10 @@ def stats(ledger: Ledger) -> Stats:
         running=running,
         waiting=waiting,
         due=due,
-        oldest_open=None if oldest < 0 else oldest / 1000,
-        heal=heal,
+        oldest_open=_seconds(oldest),
+        heal=stranded,
+        oldest_heal=_seconds(oldest_heal),
+        healed=queued - stranded,
         taken=int(counters.get("accepted", 0)),
         ended=_below("ended:", counters),
         failed=_below("failed:", counters),
@@ -83,7 +90,12 @@ def stats(ledger: Ledger) -> Stats:
     )
 
 
+_KEYS = (OPEN, STATS, SINCE, RUNNING, WAITING, HEAL, STRANDED)
 _COUNTERS = ("swept", "lost", "crashed", "fenced", "vanished")
+
+
+def _seconds(age: int) -> float | None:
+    return None if age < 0 else age / 1000
 
 
 def _below(prefix: str, counters: Mapping[str, str]) -> Mapping[str, int]:

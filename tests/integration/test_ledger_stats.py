@@ -18,6 +18,8 @@ NOTHING = Stats(
     due=0,
     oldest_open=None,
     heal=0,
+    oldest_heal=None,
+    healed=0,
     taken=0,
     ended={},
     failed={},
@@ -160,8 +162,13 @@ def test_jobs_on_the_secondary_wait_to_be_healed(ledger):
     job = accepted(ledger)
     outcome = proposals.cancelled(job, ledger.constants)
     ledger.finish(outcome, b"{}", "digest", Placement.SECONDARY)
+    ledger.pass_time(7)
 
-    assert shown(ledger, "heal") == (1,)
+    assert shown(ledger, "heal", "oldest_heal", "healed") == (1, 7.0, 0)
+
+    ledger.relocate(job.id, Placement.SECONDARY, Placement.PRIMARY)
+
+    assert shown(ledger, "heal", "oldest_heal", "healed") == (0, None, 1)
 
 
 def test_jobs_that_ended_leave_nothing_but_their_result(ledger):

@@ -30,15 +30,16 @@ def stats(*, as_json: bool) -> None:
 
 
 def _report(found: Stats) -> Iterator[str]:
-    oldest = "none" if found.oldest_open is None else f"{found.oldest_open:.0f} s"
     rows = [
         ("open", str(found.open), "accepted, running or waiting"),
         ("  accepted", str(found.accepted), "nobody works on them yet"),
         ("  running", str(found.running), "somebody does"),
         ("  waiting", str(found.waiting), "to be tried again later"),
         ("due", str(found.due), "somebody must look at them now"),
-        ("oldest open", oldest, "since it was accepted"),
+        ("oldest open", _age(found.oldest_open), "since it was accepted"),
         ("heal", str(found.heal), "stored on the secondary"),
+        ("  oldest", _age(found.oldest_heal), "since it was stored there"),
+        ("healed", str(found.healed), "on the primary again; the copy stays for a while"),
         ("taken", str(found.taken), "accepted so far"),
         *_counted("ended", found.ended),
         *_counted("failed", found.failed),
@@ -49,6 +50,10 @@ def _report(found: Stats) -> Iterator[str]:
         ("vanished", str(found.vanished), "open jobs whose records were gone"),
     ]
     yield from table(rows)
+
+
+def _age(seconds: float | None) -> str:
+    return "none" if seconds is None else f"{seconds:.0f} s"
 
 
 def _counted(name: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:

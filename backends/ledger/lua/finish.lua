@@ -1,5 +1,5 @@
 -- finish: write down a decision that was made. No token: whoever knows the decision may.
--- KEYS …, heal, ended, failed
+-- KEYS …, heal, ended, failed, stranded
 -- ARGV id, outcome, digest, state, error code, location, notify (1 or ''), result_ttl ms,
 --      record version, stream length
 local digest, state, location, notify = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
@@ -29,5 +29,8 @@ if state == 'failed' then -- to be listed as long as its record is there
   redis.call('ZADD', KEYS[9], clock(), id)
 end
 for _, set in ipairs({ open, since, running, waiting }) do redis.call('ZREM', set, id) end
-if location == 'secondary' then redis.call('ZADD', KEYS[7], clock(), id) end
+if location == 'secondary' then
+  redis.call('ZADD', KEYS[7], clock(), id)
+  redis.call('ZADD', KEYS[10], 'NX', clock(), id)
+end
 return { 'done' }

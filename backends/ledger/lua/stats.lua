@@ -1,5 +1,5 @@
 -- stats: how things stand, by counts and ranges alone.
--- KEYS open, stats, since, running, waiting, heal   ARGV how many stale entries to drop at most
+-- KEYS open, stats, since, running, waiting, heal, stranded   ARGV how many stale entries to drop at most
 local now = clock()
 local open, since, heal = KEYS[1], KEYS[3], KEYS[6]
 local above = '(' .. string.format('%.0f', now)
@@ -12,6 +12,8 @@ for _ = 1, ARGV[1] do
   oldest = redis.call('ZRANGE', since, 0, 0, 'WITHSCORES')
 end
 
+local stranded = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
+
 return {
   redis.call('ZCARD', open),
   redis.call('ZCOUNT', KEYS[4], above, '+inf'),
@@ -19,5 +21,7 @@ return {
   redis.call('ZCOUNT', open, '-inf', now),
   oldest[2] and now - oldest[2] or -1,
   redis.call('ZCARD', heal),
+  redis.call('ZCARD', KEYS[7]),
+  stranded[2] and now - stranded[2] or -1,
   redis.call('HGETALL', KEYS[2]),
 }
