@@ -8,12 +8,12 @@ from itertools import groupby
 from uploadmill.backends.ledger.decisions import Decision
 from uploadmill.backends.ledger.gc_report import Broom
 from uploadmill.backends.ledger.record import Record
+from uploadmill.backends.ledger.whole import is_whole
 from uploadmill.backends.storage.base import ObjectStat, Storage
-from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import ObjectNotFound
 from uploadmill.ids import is_job_id
-from uploadmill.job import JobState, Outcome, OutputFile, Placement
+from uploadmill.job import JobState, Outcome, Placement
 from uploadmill.wire import OUTCOMES, UPLOADS
 
 #: How ``commit`` names what it puts; anything else in an output store is not ours.
@@ -78,7 +78,7 @@ def _take_outputs(broom: Broom, store: Storage, outcome: Outcome, *, named: bool
     found = [
         stat
         for stat in store.list(stores.output_key(outcome.job.id, ""))
-        if stat.key not in keep and _is_ours(stores, stat.key, outcome.job.id)
+        if stat.key not in keep and is_ours(stores, stat.key, outcome.job.id)
     ]
     _take(broom, store, found, stores.result_key(outcome.job.id))
 
@@ -106,21 +106,11 @@ def _is_whole(stores: Stores, outcome: Outcome) -> bool:
         return False
     if next(stores.secondary.list(stores.output_key(job_id, "")), None) is None:
         return False
-    try:
-        stores.primary.stat(stores.result_key(job_id))
-        return all(_is_there(stores.primary, made) for made in outcome.result.outputs.values())
-    except ObjectNotFound:
-        return False
+    return is_whole(stores, stores.primary, outcome.result)
 
 
-def _is_there(store: Storage, made: OutputFile) -> bool:
-    with store.open(made.key) as reader:
-        hashing = HashingReader(reader)
-        hashing.drain()
-        return (hashing.size, hashing.sha256) == (made.size, made.sha256)
-
-
-def _is_ours(stores: Stores, key: str, job_id: str) -> bool:
+def is_ours(stores: Stores, key: str, job_id: str) -> bool:
+    """Whether a key of this job is one that we put: nothing else is ever deleted."""
     name = key.removeprefix(stores.output_key(job_id, ""))
     return name == "result.json" or _OUTPUT.fullmatch(name) is not None
 
@@ -132,7 +122,7 @@ def collect_orphans(broom: Broom, placed: Placement, *, delete: bool) -> None:
 
     def job_of(stat: ObjectStat) -> str | None:
         job_id = stat.key.removeprefix(stores.prefix).partition("/")[0]
-        known = is_job_id(job_id) and _is_ours(stores, stat.key, job_id)
+        known = is_job_id(job_id) and is_ours(stores, stat.key, job_id)
         return job_id if known else None
 
     for job_id, objects in groupby(store.list(stores.prefix), key=job_of):
