@@ -74,6 +74,7 @@ def commit(
         ],
         stores.primary,
         stores.secondary,
+        breakers=stores.breakers,
     )
     return outputs, placed
 

@@ -7,13 +7,14 @@ their answers.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celery import Celery
 
+from uploadmill.backends.ledger.breaker import SharedBreakers
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.record import Record
 from uploadmill.backends.ledger.settle import Settler
@@ -53,8 +54,9 @@ class Mill:
 
     @cached_property
     def stores(self) -> Stores:
-        """The four stores by role."""
-        return stores_from(self.settings)
+        """The four stores by role, and what all processes know of them."""
+        breakers = SharedBreakers(self.settings.redis_url, self.settings.breaker)
+        return replace(stores_from(self.settings), breakers=breakers)
 
     @cached_property
     def scanner(self) -> Scanner:

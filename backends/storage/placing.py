@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import random
-import time
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from uploadmill.backends.storage.attempts import USUAL, Attempts, Timing
 from uploadmill.backends.storage.base import ObjectStat, Source, Storage
+from uploadmill.backends.storage.breaker import Breakers, unwatched
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.errors import IntegrityError, ObjectExists, ObjectNotFound, StorageUnavailable
 from uploadmill.job import Placement
 
-#: How often one store is asked for all of a commit's outputs together, the first time included.
-ATTEMPTS = 3
-
-#: Seconds of the longest pause before each further attempt; the pause is drawn between 0 and it.
-PAUSES = (0.1, 0.4)
-
-#: Seconds one commit may lose to a store's failing calls and to pauses before it gives it up.
-PATIENCE = 8.0
+log = logging.getLogger("uploadmill.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +52,6 @@ class Placed:
     put: Sequence[tuple[Placement, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Clock, sleep and chance; tests bring their own."""
-
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random
-
-
 #: Told of each object that was put, or may have been: role and key.
 OnPut = Callable[[Placement, str], None]
 
@@ -76,14 +61,16 @@ def place(
     primary: Storage,
     secondary: Storage,
     *,
-    timing: Timing = Timing(),
+    breakers: Breakers = unwatched,
+    timing: Timing = USUAL,
 ) -> Placed:
     """Put all *outputs* into *primary*, or, when that is unavailable, all into *secondary*.
 
     Args:
         outputs: What to put; a job's outputs fail over together.
-        primary: Is given three attempts, within limits of time.
+        primary: Is given three attempts, within limits of time; none while its breaker is open.
         secondary: The same.
+        breakers: By the stores' names.
         timing: For tests.
 
     Raises:
@@ -97,50 +84,32 @@ def place(
         if (role, key) not in put:
             put.append((role, key))
 
+    def put_all(role: Placement, store: Storage) -> Placed:
+        attempts = Attempts(store.name, breakers(store.name), timing)
+        stats = _Placing(role, store, note, attempts).put_all(outputs)
+        return Placed(role, stats, tuple(put))
+
     try:
-        role = Placement.PRIMARY
-        stats = _Attempts(role, primary, note, timing).put_all(outputs)
-    except StorageUnavailable:
-        role = Placement.SECONDARY
-        stats = _Attempts(role, secondary, note, timing).put_all(outputs)
-    return Placed(role, stats, tuple(put))
+        return put_all(Placement.PRIMARY, primary)
+    except StorageUnavailable as error:
+        log.warning("failed_over", extra={"store": primary.name, "reason": error.reason})
+        return put_all(Placement.SECONDARY, secondary)
 
 
-class _Attempts:
-    """The attempts of one commit at one store: all outputs draw on the same few."""
+class _Placing:
+    """The placing of one commit's outputs at one store."""
 
-    def __init__(self, role: Placement, store: Storage, on_put: OnPut, timing: Timing) -> None:
+    def __init__(self, role: Placement, store: Storage, on_put: OnPut, attempts: Attempts) -> None:
         self._role = role
         self._store = store
         self._on_put = on_put
-        self._timing = timing
-        self._left = list(PAUSES)
-        self._lost = 0.0
+        self._attempts = attempts
 
     def put_all(self, outputs: Sequence[Output]) -> dict[str, ObjectStat]:
-        return {output.key: self._put_patiently(output) for output in outputs}
-
-    def _put_patiently(self, output: Output) -> ObjectStat:
-        """Put one output, again after a failure while there are attempts and time left."""
-        while True:
-            began = self._timing.clock()
-            try:
-                return self._put(output)
-            except StorageUnavailable as error:
-                self._lost += self._timing.clock() - began
-                if not (error.retry_here and self._may_go_on()):
-                    raise
-
-    def _may_go_on(self) -> bool:
-        """Pause before the next attempt, if there is one."""
-        if not self._left:
-            return False
-        pause = self._left.pop(0) * self._timing.chance()
-        self._lost += pause
-        if self._lost >= PATIENCE:
-            return False
-        self._timing.sleep(pause)
-        return True
+        return {
+            output.key: self._attempts.call(lambda output=output: self._put(output))  # type: ignore[misc]
+            for output in outputs
+        }
 
     def _put(self, output: Output) -> ObjectStat:
         """Put one output, or find the very same bytes there."""

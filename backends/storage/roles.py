@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.breaker import Breakers, unwatched
 from uploadmill.job import Placement
 
 
@@ -18,6 +19,7 @@ class Stores:
         secondary: Where all of a job's outputs go when the primary is unavailable.
         quarantine: Where infected and unscannable bytes are kept.
         prefix: What the keys of all outputs start with; empty or ending in a slash.
+        breakers: The output stores' breakers, by the stores' names.
     """
 
     staging: Storage
@@ -25,6 +27,7 @@ class Stores:
     secondary: Storage
     quarantine: Storage
     prefix: str = ""
+    breakers: Breakers = unwatched
 
     def at(self, placement: Placement) -> Storage:
         """The output store that *placement* names."""

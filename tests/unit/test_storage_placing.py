@@ -3,9 +3,11 @@
 import hashlib
 
 import pytest
+from services.told_breaker import ToldBreakers
 
+from uploadmill.backends.storage.attempts import Timing
 from uploadmill.backends.storage.memory import MemoryStorage
-from uploadmill.backends.storage.placing import Output, Timing, place
+from uploadmill.backends.storage.placing import Output, place
 from uploadmill.errors import IntegrityError, InvalidKey, StorageUnavailable
 from uploadmill.job import Placement
 
@@ -248,3 +250,61 @@ def test_an_object_that_vanishes_while_compared_is_put_again(clock):
 
     assert PRIMARY is placed.role
     assert b"1" == primary._objects["job/one"].content
+
+
+def test_a_primary_whose_breaker_is_open_is_not_asked(clock):
+    primary, breakers = Flaky("primary"), ToldBreakers(opened=["primary"])
+
+    placed = place(OUTPUTS, primary, Flaky("secondary"), breakers=breakers, timing=clock.timing)
+
+    assert SECONDARY is placed.role
+    assert 0 == primary.attempts
+    assert [] == clock.slept
+
+
+def test_both_breakers_open_is_unavailable_at_once(clock):
+    primary, secondary = Flaky("primary"), Flaky("secondary")
+    breakers = ToldBreakers(opened=["primary", "secondary"])
+
+    with pytest.raises(StorageUnavailable, match="not asked"):
+        place(OUTPUTS, primary, secondary, breakers=breakers, timing=clock.timing)
+
+    assert (0, 0, []) == (primary.attempts, secondary.attempts, clock.slept)
+
+
+def test_a_breaker_that_opens_meanwhile_ends_the_attempts(clock):
+    primary, breakers = Flaky("primary", [down(), down(), down()]), ToldBreakers(opens_after=2)
+
+    placed = place(OUTPUTS, primary, Flaky("secondary"), breakers=breakers, timing=clock.timing)
+
+    assert SECONDARY is placed.role
+    assert 2 == primary.attempts
+
+
+def test_the_breaker_hears_of_each_call(clock):
+    primary, breakers = Flaky("primary", [None, None, down()]), ToldBreakers()
+    primary.put("job/three", b"333")
+
+    place(OUTPUTS, primary, Flaky("secondary"), breakers=breakers, timing=clock.timing)
+
+    assert ["ok", "failed", "ok", "ok"] == breakers("primary").heard
+
+
+def test_a_source_at_fault_is_not_held_against_the_store(clock):
+    changed = Output("job/changed", b"changed", "image/png", "0" * 64, 7)
+    breakers = ToldBreakers()
+
+    with pytest.raises(IntegrityError):
+        place([changed], Flaky("primary"), Flaky("x"), breakers=breakers, timing=clock.timing)
+
+    assert [] == breakers("primary").heard
+
+
+@pytest.mark.parametrize(("retry_here", "alarms"), [(False, ["store_broken"]), (True, [])])
+def test_a_broken_store_raises_an_alarm(clock, caplog, retry_here, alarms):
+    primary = Flaky("primary", [down(retry_here=retry_here)] * 3)
+
+    place(OUTPUTS, primary, Flaky("secondary"), timing=clock.timing)
+
+    assert alarms == [each.message for each in caplog.records if each.levelname == "ERROR"]
+    assert "failed_over" == caplog.records[-1].message

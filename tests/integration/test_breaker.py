@@ -1,0 +1,279 @@
+"""Circuit breakers on a real Valkey: one state for all processes, and none needed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from services import breaker_process
+from services.breaker_process import PATIENT, SETTINGS
+from services.timed_ledger import TimedLedger, timed_ledger
+from services.waiting import eventually
+
+import uploadmill
+from uploadmill.backends.ledger import breaker as breaker_module
+from uploadmill.backends.ledger.breaker import CIRCUITS, SharedBreakers, circuits
+from uploadmill.backends.ledger.scripts import Scripts
+from uploadmill.backends.storage.breaker import Circuit, admitted
+from uploadmill.errors import ObjectNotFound, StorageUnavailable
+
+
+@pytest.fixture
+def ledger(redis_url, monkeypatch):
+    # Its time stands still, and nothing else is to pass either.
+    monkeypatch.setattr(breaker_module, "FRESH", 0.0)
+    with timed_ledger(redis_url) as ledger:
+        yield ledger
+
+
+def process_of(ledger: TimedLedger) -> SharedBreakers:
+    """The breakers of one more process, by the clock of the test."""
+    return SharedBreakers("", SETTINGS, scripts=ledger)
+
+
+def silent(store: str = "primary") -> StorageUnavailable:
+    return StorageUnavailable(store, "no answer")
+
+
+def refusing(store: str = "primary") -> StorageUnavailable:
+    return StorageUnavailable(store, "access denied", retry_here=False)
+
+
+def fail(breaker, error=None, times=1):
+    for _ in range(times):
+        breaker.failed(breaker.enter(), error or silent())
+
+
+def stands(ledger: TimedLedger) -> Circuit:
+    raw = ledger.redis.hget(CIRCUITS, "primary")
+    return Circuit.CLOSED if raw is None or '"closed":true' in raw else Circuit.OPEN
+
+
+def test_a_store_that_nobody_complained_of_is_asked(ledger):
+    admission = process_of(ledger)("primary").enter()
+
+    assert (True, "") == (admission.allowed, admission.probe)
+    assert {} == circuits(ledger)
+
+
+def test_failures_of_several_processes_open_the_circuit_for_all(ledger):
+    one, two, three = (process_of(ledger)("primary") for _ in range(3))
+
+    fail(one, times=2)
+    assert two.enter().allowed
+    fail(two)
+
+    assert [False] * 3 == [each.enter().allowed for each in (one, two, three)]
+    assert process_of(ledger)("secondary").enter().allowed
+
+
+def test_a_refusal_opens_at_once(ledger):
+    fail(process_of(ledger)("primary"), refusing())
+
+    assert not process_of(ledger)("primary").enter().allowed
+
+
+def test_failures_that_lie_far_apart_open_nothing(ledger):
+    breaker = process_of(ledger)("primary")
+    for _ in range(9):
+        fail(breaker)
+        ledger.pass_time(16)
+
+    assert breaker.enter().allowed
+
+
+def test_a_success_in_between_forgets_the_failures(ledger):
+    breaker = process_of(ledger)("primary")
+    for _ in range(5):
+        fail(breaker, times=2)
+        breaker.succeeded(breaker.enter())
+
+    assert breaker.enter().allowed
+    assert 0 == circuits(ledger)["primary"].failures
+
+
+def test_one_process_probes_when_it_is_time(ledger):
+    processes = [process_of(ledger)("primary") for _ in range(4)]
+    fail(processes[0], refusing())
+    ledger.pass_time(9)
+    assert [False] * 4 == [each.enter().allowed for each in processes]
+
+    ledger.pass_time(2)
+    admissions = [each.enter() for each in processes]
+
+    assert [True, False, False, False] == [each.allowed for each in admissions]
+    assert admissions[0].probe
+
+
+def test_a_probe_that_succeeds_closes_the_circuit_for_all(ledger):
+    one, two = (process_of(ledger)("primary") for _ in range(2))
+    fail(one, refusing())
+    ledger.pass_time(11)
+
+    two.succeeded(two.enter())
+
+    assert Circuit.CLOSED == stands(ledger)
+    assert one.enter() == process_of(ledger)("primary").enter()
+    assert 1 == circuits(ledger)["primary"].openings
+
+
+def test_a_probe_that_fails_starts_the_wait_again(ledger):
+    one, two = (process_of(ledger)("primary") for _ in range(2))
+    fail(one, refusing())
+    ledger.pass_time(11)
+
+    fail(one, refusing())
+
+    ledger.pass_time(9)
+    assert not two.enter().allowed
+    ledger.pass_time(2)
+    assert two.enter().allowed
+    assert 1 == circuits(ledger)["primary"].openings
+
+
+def test_a_prober_that_was_killed_is_replaced(ledger):
+    one, two = (process_of(ledger)("primary") for _ in range(2))
+    fail(one, refusing())
+    ledger.pass_time(11)
+    assert one.enter().probe
+
+    ledger.pass_time(59)
+    assert not two.enter().allowed
+    ledger.pass_time(2)
+    assert two.enter().probe
+
+
+def test_what_was_begun_before_the_circuit_opened_proves_nothing(ledger):
+    slow, other = (process_of(ledger)("primary") for _ in range(2))
+    begun = slow.enter()
+    fail(slow)
+    fail(other, refusing())
+
+    slow.succeeded(begun)
+    slow.failed(begun, silent())
+
+    assert Circuit.OPEN == stands(ledger)
+
+
+def test_a_slow_probe_counts_when_it_comes_back_late(ledger):
+    one, two = (process_of(ledger)("primary") for _ in range(2))
+    fail(one, refusing())
+    ledger.pass_time(11)
+    probe = one.enter()
+    ledger.pass_time(61)
+    assert two.enter().probe
+
+    one.succeeded(probe)
+
+    assert Circuit.CLOSED == stands(ledger)
+
+
+def test_people_are_told(ledger, caplog):
+    breaker = process_of(ledger)("primary")
+
+    with caplog.at_level("WARNING"):
+        fail(breaker, refusing(), times=2)
+    ledger.pass_time(11)
+    with caplog.at_level("WARNING"):
+        breaker.succeeded(breaker.enter())
+
+    assert [("ERROR", "circuit_opened"), ("WARNING", "circuit_closed")] == [
+        (record.levelname, record.message) for record in caplog.records
+    ]
+    assert "access denied" == caplog.records[0].reason
+
+
+def test_a_definite_answer_is_no_failure(ledger):
+    breaker = process_of(ledger)("primary")
+    fail(breaker, times=2)
+
+    with pytest.raises(ObjectNotFound), admitted(breaker, "primary"):
+        raise ObjectNotFound("primary", "a")
+
+    fail(breaker, times=2)
+    assert breaker.enter().allowed
+
+
+@contextmanager
+def asking(url: str, verb: str, times: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that have connected, and do *verb* when they are told."""
+    command = [sys.executable, str(Path(breaker_process.__file__)), url, verb]
+    environment = os.environ | {"PYTHONPATH": str(Path(uploadmill.__file__).parents[1])}
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=environment,
+                )
+            )
+            for _ in range(times)
+        ]
+        for each in started:
+            assert "ready" == each.stdout.readline().strip()
+        yield started
+
+
+def told(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """Let all of them do it at once; what they say."""
+    for each in processes:
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    return [each.stdout.readline().strip() for each in processes]
+
+
+def test_processes_share_one_state(redis_url):
+    with asking(redis_url, "fail", SETTINGS.failures) as processes:
+        assert ["failed"] * SETTINGS.failures == told(processes)
+
+    with closing(Scripts(redis_url, PATIENT)) as scripts:
+        assert Circuit.OPEN == circuits(scripts)["primary"].circuit
+
+
+def test_of_many_processes_one_probes(redis_url):
+    with closing(Scripts(redis_url, PATIENT)) as scripts:
+        quick = SETTINGS.model_copy(update={"open": 0.05})
+        opened = SharedBreakers("", quick, scripts=scripts)
+        opened("primary").failed(opened("primary").enter(), refusing())
+        assert eventually(lambda: Circuit.HALF_OPEN == circuits(scripts)["primary"].circuit)
+
+    with asking(redis_url, "enter", 4) as processes:
+        said = told(processes)
+
+    assert ["probe", "refused", "refused", "refused"] == sorted(said)
+
+
+def test_without_redis_every_store_is_asked(caplog):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        with closing(SharedBreakers(url, SETTINGS)) as breakers:
+            fail(breakers("primary"), refusing(), times=4)
+
+            assert breakers("primary").enter().allowed
+    assert ["breaker_not_shared"] == [record.message for record in caplog.records]
+
+
+def test_a_redis_that_hangs_costs_one_call_a_moment_and_the_others_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        with closing(SharedBreakers(url, SETTINGS)) as breakers:
+            began = time.monotonic()
+            breakers("primary").enter()
+            first = time.monotonic() - began
+            for _ in range(1000):
+                breakers("primary").succeeded(breakers("primary").enter())
+            others = time.monotonic() - began - first
+
+    assert first < 1.0, f"{first} s, of which 0.05 are the breaker's own"
+    assert others < 1.0, f"{others} s for a thousand calls"
