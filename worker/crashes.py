@@ -60,6 +60,11 @@ class Crashes:
             self._queue.put((found, f"{how}; {_memory(found, peak, self._largest)}"))
         self._largest = max(peak, self._largest)
 
+    def condemned(self, pid: int, how: str) -> None:
+        """The child *pid* is about to be killed. What ends it first may run its ``finally``."""
+        self._table.condemn(pid)
+        self.noticed(pid, how)
+
     def __iter__(self) -> Iterator[Crash]:
         """Each crash as it comes, for ever."""
         while True:
@@ -112,19 +117,19 @@ class ReportingRequest(Request):
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError):
             how = _HOW.search(str(error))
-            self._report(how[1] if how else "for a reason unknown")
+            if pid := self.worker_pid:
+                self._crashes.noticed(int(pid), how[1] if how else "for a reason unknown")
         return super().on_failure(exc_info, *args, **kwargs)
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:  # noqa: FBT001 - Celery's signature
         """The hard time limit is over: Celery kills the child after this call."""
-        if not soft:
-            self._report(f"the hard time limit of {timeout:g} s")
+        if not soft and (pid := self.worker_pid):
+            self._crashes.condemned(int(pid), f"the hard time limit of {timeout:g} s")
         return super().on_timeout(soft, timeout)
 
-    def _report(self, how: str) -> None:
-        if self.worker_pid:
-            app = cast("UploadmillApp", self.task.app)
-            app.crashes.noticed(int(self.worker_pid), how)
+    @property
+    def _crashes(self) -> Crashes:
+        return cast("UploadmillApp", self.task.app).crashes
 
 
 def _memory(running: Running, peak: int, largest_before: int) -> str:

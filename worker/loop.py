@@ -86,7 +86,9 @@ class JobRun:
                 answer = self._go(answer)
             self._stop(answer)
         except (SystemExit, SoftTimeLimitExceeded):
-            self._release(error=None)
+            # A job beyond the hard limit is reported as a crash: given back it would never count.
+            if not RUNNING.condemned:
+                self._release(error=None)
             raise
         except Exception as error:
             # A mistake of ours outside any step: counted, so that it cannot go on for ever.

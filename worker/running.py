@@ -20,6 +20,9 @@ SLOTS = 1024
 #: Bytes of a slot: a process id, a job id, a token, the longest name of a step, and a number.
 SLOT = 256
 
+#: The last byte of a slot whose child is about to be killed; a line ends with another.
+CONDEMNED = b"!"
+
 #: ``ru_maxrss`` is in bytes on macOS, elsewhere in kilobytes.
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -61,16 +64,33 @@ class RunningTable:
 
     def of(self, pid: int) -> Running | None:
         """What the child *pid* was working on; None where it held no job."""
-        start = f"{pid} ".encode()
-        for at in range(0, SLOTS * SLOT, SLOT):
-            if self._memory[at : at + len(start)] == start:
-                return _read(self._memory[at : at + SLOT])
-        return None
+        at = self._slot_of(pid)
+        return None if at is None else _read(self._memory[at : at + SLOT])
+
+    def condemn(self, pid: int) -> None:
+        """The child *pid* is about to be killed and reported: it must not give its job back."""
+        at = self._slot_of(pid)
+        if at is not None:
+            self._memory[at + SLOT - 1 : at + SLOT] = CONDEMNED
+
+    @property
+    def condemned(self) -> bool:
+        """Whether this process is."""
+        at = self._slot_of(os.getpid())
+        return at is not None and self._memory[at + SLOT - 1 : at + SLOT] == CONDEMNED
 
     def jobs(self) -> set[str]:
         """The jobs that are held."""
         slots = (self._memory[at : at + SLOT] for at in range(0, SLOTS * SLOT, SLOT))
         return {found.job_id for slot in slots if slot[0] and (found := _read(slot))}
+
+    def _slot_of(self, pid: int) -> int | None:
+        """Where the line of the child *pid* begins."""
+        start = f"{pid} ".encode()
+        for at in range(0, SLOTS * SLOT, SLOT):
+            if self._memory[at : at + len(start)] == start:
+                return at
+        return None
 
     def _write(self, line: bytes) -> None:
         # billiard numbers the children it has, and a new one takes a dead one's number.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 import time
 
@@ -40,7 +41,7 @@ from uploadmill.job import JobState, NotScanned, Placement
 from uploadmill.tasks import extract_metadata as extract_metadata_module
 from uploadmill.tasks import validate as validate_module
 from uploadmill.worker.lease import EXIT_STEP_TIMEOUT
-from uploadmill.worker.loop import STOPPING
+from uploadmill.worker.loop import RUNNING, STOPPING
 from uploadmill.worker.workspace import Workspaces
 
 DOCUMENT = ["pin", "validate", "scan", "extract_metadata", "commit"]
@@ -622,6 +623,22 @@ def test_a_cold_shutdown_in_mid_step_gives_the_job_back_uncounted(process, in_va
     assert "validate" == process.open(job).step
     assert process.waits(job) <= 0
     assert 0 == process.attempts(job, "validate")
+
+
+def test_a_child_beyond_the_hard_limit_leaves_its_job_to_the_report(process, in_validate):
+    def killed_by_its_parent(*_: object, **__: object) -> None:
+        RUNNING.condemn(os.getpid())
+        raise SystemExit(1)
+
+    in_validate(killed_by_its_parent)
+    job = process.enqueue()
+
+    with pytest.raises(SystemExit):
+        process.run(job)
+
+    # It keeps the lease, which the report of its death takes back
+    assert process.ledger.field(job, "token")
+    assert "validate" == process.ledger.field(job, "step")
 
 
 def test_a_fault_outside_every_step_is_counted_and_shown_to_celery(process, monkeypatch):

@@ -114,6 +114,18 @@ def test_a_lost_child_and_the_hard_limit_are_noticed(request_of, noticed):
     assert next(crash)[1].startswith("the hard time limit of 90 s; ")
 
 
+def test_only_who_is_beyond_the_hard_limit_must_not_give_its_job_back(request_of, noticed):
+    table = noticed._table
+    request_of.on_failure(raised(WorkerLostError("Worker exited prematurely: exitcode 3 Job: 3.")))
+    request_of.on_timeout(soft=True, timeout=90.0)
+    assert not table.condemned
+    request_of.on_timeout(soft=False, timeout=90.0)
+    assert table.condemned
+    # The next job of the same place in the pool begins anew
+    table.note(JOB, "4:abc", "pin")
+    assert not table.condemned
+
+
 def test_what_did_not_end_the_child_is_not_noticed(request_of, noticed):
     request_of.on_failure(raised(ValueError("the task's own")))
     request_of.on_timeout(soft=True, timeout=90.0)
