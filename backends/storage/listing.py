@@ -16,6 +16,8 @@ Entry = ObjectStat | Folder
 #: Entries of a page where we make the pages ourselves.
 PAGE = 1000
 
+_NO_TOKEN = "this is no token of a list of this store"
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -82,9 +84,9 @@ def paged(entries: Iterable[Entry], limit: int | None) -> Iterator[Page]:
         yield Page(page, None)
 
 
-def token_after(key: str) -> str:
-    """The token of a list whose last entry was *key*."""
-    return base64.urlsafe_b64encode(key.encode()).decode()
+def token_after(place: str) -> str:
+    """The token of a list that ended there: with this key, or where the store's own mark says."""
+    return base64.urlsafe_b64encode(place.encode()).decode()
 
 
 def key_before(token: str | None) -> str:
@@ -93,12 +95,19 @@ def key_before(token: str | None) -> str:
     Raises:
         ValueError: This is no such token.
     """
-    try:
-        key = base64.b64decode(
-            (token or "").encode("ascii"), altchars=b"-_", validate=True
-        ).decode()
-    except ValueError as error:
-        raise ValueError("this is no token of a list of this store") from error
+    key = place_in(token or "")
     if key and not is_key(key.removesuffix("/")):
-        raise ValueError("this is no token of a list of this store")
+        raise ValueError(_NO_TOKEN)
     return key
+
+
+def place_in(token: str) -> str:
+    """What :func:`token_after` was given.
+
+    Raises:
+        ValueError: It made no such token.
+    """
+    try:
+        return base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
+    except ValueError as error:
+        raise ValueError(_NO_TOKEN) from error
