@@ -55,6 +55,9 @@ class MoodyStorage(MemoryStorage):
         self._answer()
         return super().list(prefix)
 
+    def ping(self) -> None:
+        self._answer()
+
     def keys(self) -> set[str]:
         """What is there, however out the store is."""
         return {stat.key for stat in super().list()}

@@ -1,0 +1,277 @@
+"""Bring home what failed over: copy, verify, switch the record; after a grace, delete the copy.
+
+In every store, always: outputs first and ``result.json`` last, deletion the other way round. Each
+action can be repeated, so a healer may be killed anywhere, and several may work on one job.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from uploadmill.backends.ledger import heal_queue
+from uploadmill.backends.ledger.decisions import read_document
+from uploadmill.backends.ledger.heal_pace import Pace, PacedReader
+from uploadmill.backends.ledger.record import Ended, Record
+from uploadmill.backends.ledger.settle import Settler
+from uploadmill.backends.ledger.whole import has, is_whole
+from uploadmill.backends.storage.base import Readable, Storage
+from uploadmill.errors import IntegrityError, InvalidSettings, ObjectExists, ObjectNotFound
+from uploadmill.ids import new_nonce
+from uploadmill.job import JobResult, OutputFile, Placement
+from uploadmill.settings import HealSettings
+from uploadmill.wire import RECALLED
+
+log = logging.getLogger("uploadmill.heal")
+
+#: Seconds until a job is looked at again that a person has to look at first.
+DAMAGED_AGAIN = 86_400.0
+
+#: What came of one job: ``copied`` to the primary, which the record now names · ``cleared``, its
+#: copy on the secondary is gone · ``waiting`` until that may go · ``postponed``, somebody still
+#: works on it · ``gone``, there is nothing to heal · ``recalled`` meanwhile · ``damaged``: bytes
+#: are missing or not those that were stored, and nothing was deleted.
+Did = Literal["copied", "cleared", "waiting", "postponed", "gone", "recalled", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Where a job's outputs are.
+
+    Attributes:
+        location: None for a job that stored nothing.
+        recorded: The ledger has a record that says so.
+    """
+
+    result: JobResult
+    location: Placement | None
+    recorded: bool = True
+
+
+class Healer:
+    """Heals one job at a time.
+
+    Attributes:
+        bytes: How many were copied to the primary.
+
+    Args:
+        settler: The stores and the ledger.
+        settings: The pace.
+    """
+
+    def __init__(self, settler: Settler, settings: HealSettings) -> None:
+        self.settler = settler
+        self.ledger = settler.ledger
+        self.primary = settler.stores.primary
+        self.secondary = settler.stores.secondary
+        self.jobs = Pace(settings.jobs_per_second)
+        self.bytes = 0
+        self._pace = Pace(settings.bytes_per_second)
+
+    def heal(self, job_id: str, *, due: bool = True) -> Did:
+        """Do what is to be done about a job.
+
+        Args:
+            job_id: Of any job.
+            due: Its time has come, so a healed job's copy may go.
+
+        Raises:
+            StorageUnavailable: A store is out; the job is due again.
+            LedgerUnavailable: The same for the ledger.
+            UploadmillError: A store does not take or give the bytes as they are.
+        """
+        found = self._find(job_id)
+        if not isinstance(found, Lying):
+            return self._done(job_id, found)
+        if found.location is Placement.SECONDARY:
+            did = self._bring_home(job_id, found)
+        elif found.location is Placement.PRIMARY:
+            did = self._clear(job_id, found.result) if due else "waiting"
+        else:
+            did = "recalled" if found.location else "gone"
+        return self._done(job_id, did)
+
+    def put_off(self, job_id: str) -> None:
+        """Leave a job alone for long: a person has to look at it."""
+        heal_queue.put(self.ledger, [job_id], DAMAGED_AGAIN, only="old")
+
+    def _done(self, job_id: str, did: Did) -> Did:
+        if did in ("cleared", "gone", "recalled"):
+            heal_queue.drop(self.ledger, job_id)
+        elif did == "damaged":
+            self.put_off(job_id)
+        return did
+
+    # -- where it is --------------------------------------------------------------------------
+
+    def _find(self, job_id: str) -> Lying | Did:
+        record = self.ledger.read(job_id)
+        if isinstance(record, Record):
+            # Its end is decided perhaps, and not written down: who settles it may rely on
+            # finding its outputs where it has put them.
+            return "postponed"
+        if isinstance(record, Ended):
+            return Lying(record.outcome.result, record.location)
+        return self._find_without_record(job_id)
+
+    def _find_without_record(self, job_id: str) -> Lying | Did:
+        """The record has expired, or Redis forgot it."""
+        key = self.settler.stores.result_key(job_id)
+        at_home = read_document(self.primary, key)
+        document = at_home or read_document(self.secondary, key)
+        if document is None:
+            return "postponed" if self.settler.decisions.envelope(job_id) else "gone"
+        decision = self.settler.decisions.outcome(job_id)
+        if decision is None:
+            location = Placement.PRIMARY if at_home else Placement.SECONDARY
+            return Lying(JobResult.model_validate_json(document), location, recorded=False)
+        ended = self.settler.remember(decision)
+        if ended.location is Placement.PRIMARY:
+            # Nobody knows since when: the grace begins anew.
+            self.ledger.relocate(job_id, Placement.PRIMARY, Placement.PRIMARY)
+            return "waiting"
+        return Lying(ended.outcome.result, ended.location)
+
+    # -- home ---------------------------------------------------------------------------------
+
+    def _bring_home(self, job_id: str, found: Lying) -> Did:
+        result, key = found.result, self.settler.stores.result_key(job_id)
+        try:
+            for made in result.outputs.values():
+                self._copy(made)
+            self._copy_result(key)
+        except ObjectNotFound as error:
+            return self._missing(job_id, str(error))
+        if self.settler.stores.staging.exists(f"{RECALLED}{job_id}.json"):
+            return self._take_back(job_id, result)
+        answer = self.ledger.relocate(job_id, Placement.SECONDARY, Placement.PRIMARY)
+        if answer == Placement.RECALLED:
+            return self._take_back(job_id, result)
+        if answer == "unknown" and not found.recorded:
+            grace = self.ledger.constants.heal_grace
+            heal_queue.put(self.ledger, [job_id], grace, only="old")
+        elif answer not in ("ok", Placement.PRIMARY):
+            return "postponed"
+        log.info("healed", extra={"job": job_id, "outputs": len(result.outputs)})
+        return "copied"
+
+    def _copy(self, made: OutputFile) -> None:
+        """Copy one output, unless its very bytes are there."""
+        if self._is_home(made):
+            return
+        stat = self.secondary.stat(made.key)
+        try:
+            self.primary.put(
+                made.key,
+                lambda: self._reading(made.key),
+                content_type=stat.content_type or made.content_type,
+                metadata=stat.metadata,
+                cache_control=stat.cache_control,
+                content_disposition=stat.content_disposition,
+                create_only=True,
+                sha256=made.sha256,
+            )
+        except ObjectExists:
+            if not self._is_home(made):
+                raise
+        else:
+            self.bytes += made.size
+
+    def _is_home(self, made: OutputFile) -> bool:
+        """Whether the primary has this output.
+
+        Raises:
+            IntegrityError: It has something else under its key.
+        """
+        try:
+            same = has(self.primary, made)
+        except ObjectNotFound:
+            return False
+        if not same:
+            raise IntegrityError(self.primary.name, made.key, "other bytes lie under this key")
+        return True
+
+    def _copy_result(self, key: str) -> None:
+        if self.primary.exists(key):
+            return
+        try:
+            self.primary.put(
+                key,
+                lambda: self._reading(key),
+                content_type="application/json",
+                create_only=True,
+            )
+        except ObjectExists:
+            log.debug("somebody_else_heals", extra={"key": key})
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[Readable]:
+        with self.secondary.open(key, verify=True) as reader:
+            yield self._paced(reader)
+
+    def _paced(self, stream: Readable) -> Readable:
+        return PacedReader(stream, self._pace)
+
+    def _missing(self, job_id: str, reason: str) -> Did:
+        """Something is on neither store; another healer, or the web app, may have been here."""
+        record = self.ledger.read(job_id)
+        if isinstance(record, Ended) and record.location is not Placement.SECONDARY:
+            return "waiting"
+        if next(self.secondary.list(self.settler.stores.output_key(job_id, "")), None) is None:
+            log.warning("removed_before_healed", extra={"job": job_id, "reason": reason})
+            return "gone"
+        log.error("not_healed", extra={"job": job_id, "reason": reason})
+        return "damaged"
+
+    def _take_back(self, job_id: str, result: JobResult) -> Did:
+        """The job was recalled: its outputs must be visible nowhere."""
+        _delete(self.primary, self.settler.stores.result_key(job_id), result)
+        return "recalled"
+
+    # -- away ---------------------------------------------------------------------------------
+
+    def _clear(self, job_id: str, result: JobResult) -> Did:
+        """Remove the copy on the secondary, once nobody can need it any more."""
+        stores = self.settler.stores
+        left = {stat.key for stat in self.secondary.list(stores.output_key(job_id, ""))}
+        key = stores.result_key(job_id)
+        if left.isdisjoint({key, *(made.key for made in result.outputs.values())}):
+            return "cleared"
+        if not is_whole(stores, self.primary, result, self._paced):
+            log.error("not_whole_on_primary", extra={"job": job_id})
+            return "damaged"
+        self._apart  # noqa: B018 - asked once, before the first deletion
+        # Said before it is done: a deletion that nobody can trace back must not happen.
+        log.info("cleared", extra={"job": job_id, "store": self.secondary.name})
+        _delete(self.secondary, key, result)
+        return "cleared"
+
+    @cached_property
+    def _apart(self) -> bool:
+        """That what is deleted on the secondary stays on the primary.
+
+        Raises:
+            InvalidSettings: The two are one place.
+        """
+        key = self.settler.stores.output_key("heal", new_nonce())
+        self.primary.put(key, b"is this the secondary, too?\n", content_type="text/plain")
+        try:
+            if self.secondary.exists(key):
+                raise InvalidSettings(
+                    "primary and secondary are the same place; nothing was deleted. Give "
+                    "secondary.url another bucket, prefix or folder"
+                )
+        finally:
+            self.primary.delete(key)
+        return True
+
+
+def _delete(store: Storage, result_key: str, result: JobResult) -> None:
+    """``result.json`` first: a store that has it has all the job's outputs."""
+    store.delete(result_key)
+    if result.outputs:
+        store.delete(*(made.key for made in result.outputs.values()))
