@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from uploadmill.backends.ledger import heal_queue
 from uploadmill.backends.ledger.decisions import read_document
 from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler
@@ -55,7 +56,7 @@ def _read(settler: Settler, job_id: str) -> Record | Ended | None:
 
 
 def _status_from_stores(settler: Settler, job_id: str) -> JobStatus:
-    found = _decided(settler, job_id) or _published(settler.stores, job_id)
+    found = _decided(settler, job_id) or _published(settler, job_id)
     if found is not None:
         return found
     if settler.decisions.envelope(job_id) is not None:
@@ -78,11 +79,15 @@ def _decided(settler: Settler, job_id: str) -> JobStatus | None:
     return _ended(settler.stores, job_id, decision.outcome.result, location)
 
 
-def _published(stores: Stores, job_id: str) -> JobStatus | None:
+def _published(settler: Settler, job_id: str) -> JobStatus | None:
     """The word of ``result.json``, which outlives the outcome."""
+    stores = settler.stores
     for placed in (Placement.PRIMARY, Placement.SECONDARY):
         document = read_document(stores.at(placed), stores.result_key(job_id))
         if document is not None:
+            if placed is Placement.SECONDARY:
+                with suppress(LedgerUnavailable):
+                    heal_queue.put(settler.ledger, [job_id], 0, only="new")
             return _ended(stores, job_id, JobResult.model_validate_json(document), placed)
     return None
 
