@@ -16,7 +16,7 @@ Entry = ObjectStat | Folder
 #: Entries of a page where we make the pages ourselves.
 PAGE = 1000
 
-_NO_TOKEN = "this is no token of a list of this store"
+_FOREIGN = "this is no token of a list of this store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def key_before(token: str | None) -> str:
     """
     key = place_in(token or "")
     if key and not is_key(key.removesuffix("/")):
-        raise ValueError(_NO_TOKEN)
+        raise ValueError(_FOREIGN)
     return key
 
 
@@ -110,4 +110,4 @@ def place_in(token: str) -> str:
     try:
         return base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
     except ValueError as error:
-        raise ValueError(_NO_TOKEN) from error
+        raise ValueError(_FOREIGN) from error
