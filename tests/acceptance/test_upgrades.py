@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from contextlib import closing
 from typing import Any
 
 import redis
@@ -15,7 +16,11 @@ from services.saved_records import STEPS as SAVED
 from services.saved_records import lay_down
 from services.waiting import eventually
 
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.reconcile import reconcile
 from uploadmill.backends.ledger.record import RECORD_VERSION
+from uploadmill.backends.ledger.settle import Settler
+from uploadmill.backends.storage import stores_from
 from uploadmill.job import JobResult, JobState
 from uploadmill.pipeline import SHIPPED, Plan
 from uploadmill.worker.embedded.environment import Worker
@@ -111,6 +116,15 @@ def test_versions_side_by_side_keep_plans_and_leave_what_they_do_not_know(mill):
     older.stop()
     outputs = mill.run(photograph(400, 300), "shop").outputs
     assert {"small": 100} == {name: output.width for name, output in outputs.items()}
+
+
+def test_whoever_reconciles_finds_nothing_new_in_jobs_of_record_version_1(mill):
+    settings = mill.environment.settings
+    jobs = [lay_down(f"v1-{step}", settings) for step in SAVED]
+    with closing(Ledger(settings.redis_url, settings.ledger)) as ledger:
+        done = reconcile(Settler(ledger, stores_from(settings)))
+    assert (len(jobs), 0) == (done.seen, done.reopened)
+    assert sorted(jobs) == sorted(json.loads(record["doc"])["id"] for record in records(mill))
 
 
 def test_jobs_of_record_version_1_go_on_where_they_stood(mill, tmp_path):

@@ -24,7 +24,6 @@ from uploadmill.backends.ledger.ledger import JOB, OPEN
 from uploadmill.backends.storage import stores_from
 from uploadmill.ids import new_job_id
 from uploadmill.settings import Settings
-from uploadmill.wire import UPLOADS
 from uploadmill.worker.embedded.environment import embedded_environment
 
 FOLDER = TESTS / "fixtures" / "records"
@@ -48,26 +47,32 @@ def lay_down(name: str, settings: Settings, workspace: Path | None = None) -> st
         settings: Of the servers and stores to put it into.
         workspace: Where its node's files go; without one that node is lost.
     """
-    text = (FOLDER / f"{name}.json").read_text()
-    job_id = new_job_id()
-    saved = json.loads(text.replace(json.loads(text)["id"], job_id))
-    record = saved["record"]
+    saved, job_id = json.loads((FOLDER / f"{name}.json").read_text()), new_job_id()
+    old = json.loads(saved["record"]["doc"])
     staging = stores_from(settings).staging
+
+    def renamed(text: str) -> str:
+        return text.replace(old["id"], job_id)
+
+    upload = old["staged"]["key"]
+    content = b64decode(saved["staging"].pop(upload))
+    stat = staging.put(renamed(upload), content, content_type="application/octet-stream")
+
+    def anew(text: str) -> str:
+        # The same bytes in another store have another etag.
+        return renamed(text).replace(old["staged"]["etag"], stat.etag)
+
     for key, content in saved["staging"].items():
-        stat = staging.put(key, b64decode(content), content_type="application/octet-stream")
-        if key.startswith(UPLOADS):
-            # The same bytes in another store have another etag.
-            document = json.loads(record["doc"])
-            document["staged"]["etag"] = stat.etag
-            record["doc"] = json.dumps(document)
+        document = anew(b64decode(content).decode()).encode()
+        staging.put(renamed(key), document, content_type="application/json")
     if workspace:
         (workspace / "jobs").mkdir(parents=True, exist_ok=True)
         (workspace / "node").write_text(saved["node"])
         for path, content in saved["workspace"].items():
-            (workspace / path).parent.mkdir(parents=True, exist_ok=True)
-            (workspace / path).write_bytes(b64decode(content))
+            (workspace / renamed(path)).parent.mkdir(parents=True, exist_ok=True)
+            (workspace / renamed(path)).write_bytes(b64decode(content))
     with redis.Redis.from_url(settings.redis_url) as client:
-        client.hset(JOB + job_id, mapping=record)
+        client.hset(JOB + job_id, mapping={k: anew(v) for k, v in saved["record"].items()})
         client.zadd(OPEN, {job_id: 0})
     return job_id
 
