@@ -1,14 +1,14 @@
 # Both main commands, `make demo` and `make test`, set up everything from nothing.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos lock clean setup
+.PHONY: help demo test check bench chaos chaos-storage lock clean setup
 export FILE
 # Hundreds of processes are started; each would compile again all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; \
-		do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; \
+		do printf '  make %-13s %s\n' "$$name" "$$what"; done
 
 setup: # the virtual environment that the other commands run in
 	@scripts/setup .venv 3.11 3.12 3.13
@@ -34,6 +34,12 @@ chaos: ## break everything under load and count what is lost (SHORT=1: minutes; 
 	@deploy/install-debian.sh libmagic1 clamav-daemon rabbitmq-server
 	@scripts/setup .venv 3.11 3.12 3.13
 	@PYTHONPATH=tests scripts/with-libmagic .venv/bin/python -m chaos $(if $(SHORT),--short) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+
+chaos-storage: ## break the primary store in every way and see that all comes home (SHORT=1, ONLY=, SEED=)
+	@deploy/install-debian.sh libmagic1 clamav-daemon
+	@scripts/setup .venv 3.11 3.12 3.13
+	@PYTHONPATH=tests scripts/with-libmagic .venv/bin/python -m chaos.storage $(if $(SHORT),--short) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 lock: ## lock the requirements anew (UPGRADE=1: to the newest versions)

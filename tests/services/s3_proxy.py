@@ -1,0 +1,233 @@
+"""An HTTP proxy before an S3 server that breaks requests on purpose, each in S3's own manner.
+
+It passes the client's Host header on, so signatures stay right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import random
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+#: Headers that belong to one connection.
+_HOP = frozenset({"connection", "transfer-encoding", "content-length", "date", "server", "expect"})
+
+#: Seconds a request to the real server may take.
+_PATIENCE = 60.0
+
+#: Seconds for which a black hole swallows a request; longer than any client waits.
+_FOR_EVER = 30.0
+
+
+@dataclass
+class S3Proxy:
+    """A running proxy.
+
+    Attributes:
+        target_port: Of the real server.
+        port: Where it listens.
+        fault: What is done to the requests it chooses; None: they pass.
+        struck: How many requests were broken.
+    """
+
+    target_port: int
+    port: int = 0
+    fault: Fault | None = None
+    struck: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, read whole."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def ends_in_xml(self) -> bool:
+        """Whether it is a call that S3 may answer with an error inside a 200."""
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        completes = self.method == "POST" and "uploadId" in query
+        return completes or "x-amz-copy-source" in {name.lower() for name in self.headers}
+
+
+#: Breaks a request: gets the handler and the request.
+Fault = Callable[["Handler", Request], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    proxy: S3Proxy
+
+    def handle_any(self) -> None:
+        fault = self.proxy.fault
+        if fault is cut_body:
+            # Before the body has been read: that is what is cut.
+            cut_body(self, Request(self.command, self.path, dict(self.headers), b""))
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = Request(self.command, self.path, dict(self.headers), body)
+        if fault is None:
+            self.pass_on(request)
+        else:
+            fault(self, request)
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Any method is handled alike; the server looks for ``do_GET`` and its like."""
+        if name.startswith("do_"):
+            return self.handle_any
+        raise AttributeError(name)
+
+    def pass_on(self, request: Request, *, answer: bool = True) -> None:
+        """Have the real server do it, and say what it said."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.proxy.target_port, timeout=_PATIENCE
+        )
+        try:
+            # As they came: the client has signed them, Host too.
+            connection.putrequest(
+                request.method, request.path, skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in request.headers.items():
+                if name.lower() != "expect":
+                    connection.putheader(name, value)
+            connection.endheaders(request.body or None)
+            answered = connection.getresponse()
+            headers = dict(answered.getheaders())
+            content = answered.read()
+        except OSError:
+            self.reset()
+            return
+        finally:
+            connection.close()
+        if answer:
+            length = headers.get("Content-Length", str(len(content)))
+            self.say(answered.status, content, headers, length=length)
+
+    def say(
+        self, status: int, content: bytes, headers: dict[str, str], *, length: str = ""
+    ) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() not in _HOP:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length or str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def say_error(self, status: int, code: str) -> None:
+        self.proxy.struck += 1
+        document = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>x</Message></Error>'
+        self.say(status, document.encode(), {"Content-Type": "application/xml"})
+
+    def reset(self) -> None:
+        """Break the connection, so that the client sees a reset."""
+        self.proxy.struck += 1
+        linger = struct.pack("ii", 1, 0)
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close_connection = True
+        self.connection.close()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().handle()
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
+
+
+def refuse(handler: Handler, _request: Request) -> None:
+    """Connections break as soon as they ask for something."""
+    handler.reset()
+
+
+def swallow(handler: Handler, _request: Request) -> None:
+    """A black hole: nobody ever answers."""
+    handler.proxy.struck += 1
+    handler.proxy.stopped.wait(_FOR_EVER)
+    handler.reset()
+
+
+def cut_body(handler: Handler, request: Request) -> None:
+    """Half of a body arrives, then the connection breaks; requests without one pass."""
+    size = int(request.headers.get("Content-Length", 0))
+    if not size:
+        handler.pass_on(request)
+        return
+    handler.rfile.read(size // 2)
+    handler.reset()
+
+
+def slow_down(handler: Handler, request: Request) -> None:
+    """Half of all requests are too many."""
+    if random.random() < 0.5:  # noqa: S311 - keeps no secret
+        handler.say_error(503, "SlowDown")
+    else:
+        handler.pass_on(request)
+
+
+def forbid(handler: Handler, _request: Request) -> None:
+    """Nobody is let in."""
+    handler.say_error(403, "AccessDenied")
+
+
+def lose_bucket(handler: Handler, _request: Request) -> None:
+    """There is no such bucket."""
+    handler.say_error(404, "NoSuchBucket")
+
+
+def fail_inside_200(handler: Handler, request: Request) -> None:
+    """Copies, and uploads by parts, fail after S3 has said 200."""
+    if request.ends_in_xml:
+        handler.say_error(200, "InternalError")
+    else:
+        handler.pass_on(request)
+
+
+def lose_reply(handler: Handler, request: Request) -> None:
+    """Every write is done, and nobody is told."""
+    if request.method in ("GET", "HEAD"):
+        handler.pass_on(request)
+    else:
+        handler.pass_on(request, answer=False)
+        handler.reset()
+
+
+@contextlib.contextmanager
+def s3_proxy(target_port: int) -> Iterator[S3Proxy]:
+    """Run a proxy in threads, in front of a server on loopback."""
+    running = S3Proxy(target_port)
+    handler = type("BoundHandler", (Handler,), {"proxy": running})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        running.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.stopped.set()
+            server.shutdown()
+            thread.join()
