@@ -292,6 +292,32 @@ def test_when_the_store_is_back_they_all_go_on_and_not_at_once(ledger):
     assert max(len(due) for due in woken) < 20
 
 
+def test_a_job_that_starts_over_has_not_got_over_a_later_steps_outage(ledger):
+    jobs = out(ledger, 10)
+    assert 1 == len(ledger.due(200))
+
+    # One of them comes to another node, begins anew there, and gets through its first step
+    go = claimed(ledger, jobs[0], OTHER_NODE)
+    assert "pin" == go.step
+    handed_in(ledger, jobs[0], go.token, "pin")
+
+    assert [] == ledger.due(200)
+    assert "storage_unavailable" == ledger.field(jobs[0], "error_code")
+
+
+def test_an_outage_at_one_step_holds_back_nobody_at_another(ledger):
+    early = []
+    for _ in range(2):
+        job = accepted(ledger)
+        go = claimed(ledger, job)
+        ledger.release(job.id, go.token, delay=5, error=OUT)
+        early.append(job.id)
+    out(ledger, 10)
+    due = ledger.due(200)
+    assert {*early} < {*due}
+    assert 3 == len(due)
+
+
 def test_three_releases_make_an_outage_and_fewer_do_not(ledger):
     assert 2 == len([*out(ledger, 2), *ledger.due(0)])
     assert 2 == len(ledger.due(200))

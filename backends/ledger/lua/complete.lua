@@ -55,7 +55,7 @@ set('step', next_step)
 local ending = due_end(r, now)
 if ending ~= '' then
   set('ending', ending)
-else
+elseif r.outage == '' or r.outage == step then -- an outage at a later step may last
   got_over(r)
   redis.call('HDEL', job, 'error', 'error_code', 'outage')
 end

@@ -52,9 +52,9 @@ end
 local function held_back(r, id)
   local ends = r.cancel ~= '' or r.ending ~= '' or now > (tonumber(r.deadline) or now)
   if r.outage == '' or ends then return false end
-  local out = tonumber(redis.call('HGET', stats, 'outage:' .. r.error_code) or 0)
-  if out < OUTAGE then return false end
-  local probe = 'probe:' .. r.error_code
+  local met = r.error_code .. ':' .. r.outage
+  if tonumber(redis.call('HGET', stats, 'outage:' .. met) or 0) < OUTAGE then return false end
+  local probe = 'probe:' .. met
   if now < tonumber(redis.call('HGET', stats, probe) or 0) then return true end
   redis.call('HSET', stats, probe, now + pause)
   return false

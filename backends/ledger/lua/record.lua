@@ -12,12 +12,15 @@ end
 local SHARED = { storage_unavailable = true, scanner_unavailable = true }
 
 -- A job met an outage, or got over one: told apart from one bad moment by their number in a row.
-local function met(code)
-  if SHARED[code] then count('outage:' .. code) end
+-- Each step's is its own: `pin` needs another store than `commit`.
+local function met(code, step)
+  if SHARED[code] then count('outage:' .. code .. ':' .. step) end
 end
 
 local function got_over(record)
-  if record.outage ~= '' then redis.call('HDEL', stats, 'outage:' .. record.error_code) end
+  if record.outage ~= '' then
+    redis.call('HDEL', stats, 'outage:' .. record.error_code .. ':' .. record.outage)
+  end
 end
 
 -- The named fields of the record; a missing one is ''.

@@ -6,8 +6,8 @@ if refusal then return refusal end
 local counted, code = ARGV[4] ~= '', ARGV[6]
 free(clock() + ARGV[3])
 if code ~= '' then
-  redis.call('HSET', job, 'error', ARGV[5], 'error_code', code, 'outage', counted and '' or 1)
-  if not counted then met(code) end
+  redis.call('HSET', job, 'error', ARGV[5], 'error_code', code, 'outage', counted and '' or r.step)
+  if not counted then met(code, r.step) end
 end
 -- Ended here and not at the next claim, which after a restart stands before another step.
 if counted and redis.call('HINCRBY', job, 'attempts:' .. r.step, 1) >= tonumber(ARGV[8]) then
