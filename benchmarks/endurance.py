@@ -23,7 +23,7 @@ from uploadmill.worker.bootsteps import FORGET
 from uploadmill.worker.embedded.environment import embedded_environment
 
 #: Jobs after which the worker counts as warm, in the long form and in the short one.
-WARM = (5_000, 500)
+WARM = (15_000, 500)
 
 #: Jobs from then on.
 JOBS = (50_000, 2_000)
@@ -100,8 +100,8 @@ class Marathon:
     def memory(self) -> float:
         """MB of the worker's processes together, once the last jobs' time limits are forgotten.
 
-        After 10,000 jobs Celery replaces a child. In the long form the one that is measured has
-        done 5,000, before and after.
+        After 10,000 jobs Celery replaces a child. In the long form the one that is measured is
+        not the first, and has done 5,000, before and after.
         """
         time.sleep(FORGET + 1)
         while len(tree(self.worker.pid)) < PROCESSES:
