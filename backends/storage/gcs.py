@@ -1,0 +1,247 @@
+"""A store in a bucket of Google Cloud Storage, or of an emulator of it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from google.api_core.exceptions import PreconditionFailed
+
+from uploadmill.backends.storage.base import Access, Feature, ObjectStat, PresignedUpload
+from uploadmill.backends.storage.bucket import checked_prefix
+from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.gcs_answers import resource
+from uploadmill.backends.storage.gcs_client import READ_TIMEOUT, GoogleAccess, GoogleBucket
+from uploadmill.backends.storage.gcs_copy import Copy, copied
+from uploadmill.backends.storage.gcs_errors import translated
+from uploadmill.backends.storage.gcs_list import pages, versions
+from uploadmill.backends.storage.gcs_objects import GoogleObjects
+from uploadmill.backends.storage.gcs_read import GoogleReader, opened
+from uploadmill.backends.storage.gcs_sign import NO_SIGNER, signed_form, signed_url
+from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT, NewObject, ResumableUpload, insert
+from uploadmill.backends.storage.hashing import HashingReader, read_up_to
+from uploadmill.backends.storage.listing import Ask, Page
+from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
+from uploadmill.errors import InvalidSettings, ObjectExists, ObjectNotFound, Unsupported
+
+#: Bytes of one chunk, and of the largest object that is sent in one request: what a put holds in
+#: memory.
+CHUNK_SIZE = 8 << 20
+
+#: Objects of one page of a list: what Google allows.
+PAGE_SIZE = 1000
+
+#: Deletes under way at once: the API takes one object at a time.
+_DELETES = 8
+
+#: What Google takes as a bucket's name, with the dots of verified domains.
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+#: Google's words. Whoever the project's roles let read may do so in both cases.
+_ACL = {Access.PRIVATE: "projectPrivate", Access.PUBLIC_READ: "publicRead"}
+
+
+class GoogleStorage(Skeleton):
+    """Objects in a bucket, under a prefix.
+
+    Args:
+        bucket: Its name; it must exist.
+        base_path: What the keys of all objects start with inside the bucket.
+        name: The configured name.
+        project_id: None is the credentials' own.
+        credentials_path: Of a service account's key file; None is the provider's own chain
+            (Application Default Credentials).
+        endpoint_url: Of an emulator, which nobody signs in to; None is Google.
+        read_timeout: Seconds the server may stay silent.
+        chunk_size: Bytes of a chunk, and of the largest object sent in one request; a multiple
+            of 256 KiB.
+        page_size: Objects listed in one request.
+        options: Those of every store (:class:`Skeleton`).
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        base_path: str = "",
+        *,
+        name: str = "gcs",
+        project_id: str | None = None,
+        credentials_path: str | None = None,
+        endpoint_url: str | None = None,
+        read_timeout: float = READ_TIMEOUT,
+        chunk_size: int = CHUNK_SIZE,
+        page_size: int = PAGE_SIZE,
+        **options: Any,
+    ) -> None:
+        access = GoogleAccess(endpoint_url, project_id, credentials_path, read_timeout)
+        signed = (Feature.SIGNED_URLS, Feature.PRESIGNED_UPLOADS) if access.anonymous else ()
+        super().__init__(name, lacks=dict.fromkeys(signed, NO_SIGNER), **options)
+        if not _BUCKET.fullmatch(bucket):
+            raise InvalidSettings(f"storage {name!r}: no bucket of Google's can have this name")
+        if chunk_size < CHUNK_UNIT or chunk_size % CHUNK_UNIT:
+            raise InvalidSettings(f"storage {name!r}: chunk_size is a multiple of {CHUNK_UNIT}")
+        self._bucket = GoogleBucket(bucket, access)
+        self._objects = GoogleObjects(name, self._bucket, checked_prefix(name, base_path))
+        self._chunk_size = chunk_size
+        self._page_size = page_size
+
+    def ping(self) -> None:
+        """See :meth:`Storage.ping`; the bucket must be there and let us in."""
+        self._objects.look_at_bucket()
+
+    def close(self) -> None:
+        """Give back this process's connections; the store stays usable."""
+        self._bucket.close()
+
+    def _must_have(self, feature: Feature, key: str) -> None:
+        """Refuse what the store, or this bucket, has not got."""
+        super()._must_have(feature, key)
+        lacks = self._objects.lacks()
+        if feature in lacks:
+            raise Unsupported(self.name, key, lacks[feature])
+
+    def _write(self, write: Write) -> ObjectStat:
+        """Put an object.
+
+        The sha256 travels in front of the bytes, so it must be known before they are sent: a
+        small object is held and hashed; a large one is read once for its sha256, unless the
+        caller gave that, and once to be sent. It could be noted afterwards as well, but a
+        process killed in between would leave an object without it.
+        """
+        content = read_up_to(write.reader, self._chunk_size)
+        if len(content) < self._chunk_size:
+            write.reader.verify(self.name, write.key, write.sha256)
+            return self._put_small(write, content)
+        del content
+        if write.create_only and self.exists(write.key):
+            raise ObjectExists(self.name, write.key)
+        if write.sha256 is None:
+            write.reader.drain()
+        return self._put_large(write, write.sha256 or write.reader.sha256)
+
+    def _put_small(self, write: Write, content: bytearray) -> ObjectStat:
+        """Send an object in one request."""
+        facts = replace(write.facts, sha256=write.reader.sha256)
+        with self._deciding(write):
+            answer = insert(self._bucket, self._new(write, facts), content)
+        return self._objects.created(write.key, facts, len(content), answer)
+
+    def _put_large(self, write: Write, sha256: str) -> ObjectStat:
+        """Send an object by chunks; its whole sha256 is verified before it is visible."""
+        facts = replace(write.facts, sha256=sha256)
+        with write.again() as stream, self._resumable(write, facts) as upload:
+            reader = HashingReader(stream, write.reader.max_size)
+            answer = None
+            while answer is None:
+                answer = self._send_chunk(write, reader, upload, sha256)
+        return self._objects.created(write.key, facts, reader.size, answer)
+
+    def _send_chunk(
+        self, write: Write, reader: HashingReader, upload: ResumableUpload, sha256: str
+    ) -> Mapping[str, Any] | None:
+        """Send the next chunk; after the last one, what became of it."""
+        chunk = read_up_to(reader, self._chunk_size)
+        last = not reader.peek(1)
+        if last:
+            reader.verify(self.name, write.key, sha256)
+        with self._deciding(write):
+            return upload.send(chunk, last=last)
+
+    def _new(self, write: Write, facts: Facts) -> NewObject:
+        conditions: dict[str, Any] = {"ifGenerationMatch": 0} if write.create_only else {}
+        if write.access is not None:
+            conditions["predefinedAcl"] = _ACL[write.access]
+        return NewObject(resource(self._objects.prefix + write.key, facts), conditions)
+
+    @contextmanager
+    def _resumable(self, write: Write, facts: Facts) -> Iterator[ResumableUpload]:
+        """An upload that is cancelled when the ``with`` is left by an error."""
+        with self._deciding(write):
+            upload = ResumableUpload(self._bucket, self._new(write, facts))
+        try:
+            yield upload
+        except BaseException:
+            upload.cancel()
+            raise
+
+    @contextmanager
+    def _deciding(self, write: Write) -> Iterator[None]:
+        """Around the requests of an upload: what it means when their condition does not hold."""
+        with translated(self.name, write.key):
+            try:
+                yield
+            except PreconditionFailed as error:
+                if write.create_only:
+                    raise ObjectExists(self.name, write.key) from error
+                raise
+
+    @contextmanager
+    def _open(self, key: str, part: Part) -> Iterator[GoogleReader]:
+        with contextlib.closing(opened(self._objects, key, part)) as reader:
+            yield reader
+
+    def _stat(self, key: str) -> ObjectStat:
+        return self._objects.described(key, self._objects.look_up(key))
+
+    def _delete(self, keys: tuple[str, ...]) -> None:
+        if len(keys) == 1:
+            self._delete_one(keys[0])
+            return
+        with ThreadPoolExecutor(min(_DELETES, len(keys))) as pool:
+            for _ in pool.map(self._delete_one, keys):
+                pass
+
+    def _delete_one(self, key: str) -> None:
+        with contextlib.suppress(ObjectNotFound), self._objects.asking(key):
+            self._objects.blob(key).delete(**self._bucket.how())
+
+    def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
+        return copied(self._objects, Copy(source, target, create_only=create_only))
+
+    def _pages(self, ask: Ask) -> Iterator[Page]:
+        return pages(self._objects, ask, self._page_size)
+
+    def _versions(self, key: str) -> Iterator[ObjectStat]:
+        self._must_have(Feature.VERSIONS, key)
+        return versions(self._objects, key, self._page_size)
+
+    def _restore(self, key: str, version: str) -> ObjectStat:
+        self._must_have(Feature.VERSIONS, key)
+        return copied(self._objects, Copy(key, key, version))
+
+    def _signed_url(self, key: str, expires: float, disposition: str | None) -> str:
+        super()._must_have(Feature.SIGNED_URLS, key)
+        return signed_url(self._objects, key, expires, disposition)
+
+    def _presigned_upload(
+        self, key: str, content_type: str, sizes: range, expires: float
+    ) -> PresignedUpload:
+        super()._must_have(Feature.PRESIGNED_UPLOADS, key)
+        return signed_form(self._objects, key, content_type, sizes, expires)
+
+    def _access(self, key: str) -> Access:
+        everybody = self._grants(key).all().get_roles()
+        return Access.PUBLIC_READ if everybody & {"READER", "OWNER"} else Access.PRIVATE
+
+    def _set_access(self, key: str, access: Access) -> None:
+        grants = self._grants(key)
+        everybody = grants.all()
+        for role in tuple(everybody.get_roles()):
+            everybody.revoke(role)
+        if access is Access.PUBLIC_READ:
+            everybody.grant_read()
+        with self._objects.asking(key):
+            grants.save(**self._bucket.how())
+
+    def _grants(self, key: str) -> Any:
+        """Google's list of who may do what with an object."""
+        self._must_have(Feature.ACCESS_LEVELS, key)
+        grants = self._objects.blob(key).acl
+        with self._objects.asking(key):
+            grants.reload(**self._bucket.how())
+        return grants

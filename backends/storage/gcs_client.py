@@ -1,0 +1,209 @@
+"""Google's clients for one bucket: made on first use, per process, with bounded patience."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+import google.auth
+from google.api_core.exceptions import Forbidden
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import DefaultCredentialsError
+from google.auth.transport.requests import AuthorizedSession, Request
+from google.cloud import storage
+from google.oauth2 import service_account
+from requests import Session
+from requests.adapters import HTTPAdapter
+
+from uploadmill.backends.storage.base import Feature
+
+Patience = Literal["brisk", "usual", "long"]
+
+#: (Seconds to connect in, seconds to wait for the next bytes in), as ``requests`` takes them.
+Timeouts = tuple[float, float]
+
+#: Where Google itself is.
+GOOGLE = "https://storage.googleapis.com"
+
+#: Seconds to connect in.
+CONNECT_TIMEOUT = 3.0
+
+#: Seconds to wait for the next bytes in. Two calls into a black hole are 8 s: what a commit may
+#: lose before it fails over.
+READ_TIMEOUT = 4.0
+
+#: The same for calls that only look whether anybody is there, or tidy up after a failure.
+BRISK_TIMEOUT = 3.0
+
+#: The same for calls in which the server copies or completes an object before it answers.
+LONG_TIMEOUT = 60.0
+
+#: Connections kept; more threads than this wait for nothing, they only reconnect.
+_POOL = 16
+
+#: What a token may be used for: objects and their access, not the project.
+_SCOPES = ("https://www.googleapis.com/auth/devstorage.full_control",)
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleAccess:
+    """Where Google, or an emulator, is, and how to get in.
+
+    Attributes:
+        endpoint_url: None is Google.
+        project_id: None is the one that the credentials name.
+        credentials_path: Of a service account's key file; None is the provider's own chain.
+        read_timeout: Seconds to wait for the next bytes in.
+    """
+
+    endpoint_url: str | None = None
+    project_id: str | None = None
+    credentials_path: str | None = None
+    read_timeout: float = READ_TIMEOUT
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody signs in: strangers, such as an emulator, get no token of the chain."""
+        host = urlsplit(self.endpoint_url or GOOGLE).hostname or ""
+        return self.credentials_path is None and not host.endswith(".googleapis.com")
+
+    @property
+    def endpoint(self) -> str:
+        """The address without a slash at its end."""
+        return (self.endpoint_url or GOOGLE).rstrip("/")
+
+    def timeouts(self, patience: Patience) -> Timeouts:
+        """How long a call may take."""
+        read_timeout = {
+            "brisk": min(BRISK_TIMEOUT, self.read_timeout),
+            "usual": self.read_timeout,
+            "long": max(LONG_TIMEOUT, self.read_timeout),
+        }[patience]
+        return min(CONNECT_TIMEOUT, read_timeout), read_timeout
+
+    def credentials(self) -> Credentials:
+        """Those of the file, or of the provider's chain; may ask Google's metadata server."""
+        if self.anonymous:
+            return AnonymousCredentials()
+        if self.credentials_path is not None:
+            return _of_file(self.credentials_path)
+        return google.auth.default(scopes=_SCOPES)[0]
+
+
+def _of_file(path: str) -> Credentials:
+    try:
+        return service_account.Credentials.from_service_account_file(path, scopes=_SCOPES)  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        raise DefaultCredentialsError(type(error).__name__) from error
+
+
+class _Process:
+    """What one process has of its own."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.connection: GoogleConnection | None = None
+
+
+class GoogleConnection:
+    """One process's client, and its session for what goes or comes as a stream.
+
+    Both use the same connections. A token is fetched with the patience of the call that needs
+    it; google-auth's own session would try each connection four times.
+
+    Args:
+        access: Where to, and as whom.
+        bucket: Its name.
+    """
+
+    def __init__(self, access: GoogleAccess, bucket: str) -> None:
+        self.credentials = access.credentials()
+        self._tokens = Session()
+        self.session = AuthorizedSession(self.credentials, auth_request=Request(self._tokens))
+        self.session.mount("https://", HTTPAdapter(pool_maxsize=_POOL))
+        self.session.mount("http://", HTTPAdapter(pool_maxsize=_POOL))
+        self.client = storage.Client(
+            project=access.project_id,
+            credentials=self.credentials,
+            _http=self.session,
+            # Always said, so that no variable of the environment leads the client elsewhere.
+            client_options={"api_endpoint": access.endpoint},
+        )
+        self.bucket = self.client.bucket(bucket)
+        self.lacks: Mapping[Feature, str] | None = None
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.session.close()
+        self._tokens.close()
+
+
+class GoogleBucket:
+    """A bucket and this process's connection to it.
+
+    Connections must not be shared across a fork, nor must the lock: another thread of the parent
+    may hold it at that moment. So both are kept under the process id.
+
+    Args:
+        name: Of the bucket.
+        access: Where it is, and how to get in.
+    """
+
+    def __init__(self, name: str, access: GoogleAccess) -> None:
+        self.name = name
+        self.access = access
+        self._processes: dict[int, _Process] = {}
+
+    @property
+    def connection(self) -> GoogleConnection:
+        """This process's; made when there is none."""
+        own = self._processes.get(os.getpid()) or self._processes.setdefault(
+            os.getpid(), _Process()
+        )
+        with own.lock:
+            if own.connection is None:
+                own.connection = GoogleConnection(self.access, self.name)
+            return own.connection
+
+    @property
+    def objects(self) -> str:
+        """The path of the bucket's objects in the JSON API, without the host."""
+        return f"/storage/v1/b/{quote(self.name, safe='')}/o"
+
+    def how(self, patience: Patience = "usual") -> dict[str, Any]:
+        """Arguments of every call of the client: callers have their own attempts."""
+        return {"timeout": self.access.timeouts(patience), "retry": None}
+
+    def lacks(self) -> Mapping[Feature, str]:
+        """What this bucket does not have, and why; asked once per process.
+
+        An account that may not look at the bucket itself works without versions.
+        """
+        connection = self.connection
+        if connection.lacks is None:
+            connection.lacks = self._look(connection)
+        return connection.lacks
+
+    def close(self) -> None:
+        """Give back this process's connections; the next call opens new ones."""
+        own = self._processes.pop(os.getpid(), _Process())
+        with own.lock:
+            if own.connection is not None:
+                own.connection.close()
+
+    def _look(self, connection: GoogleConnection) -> dict[Feature, str]:
+        bucket = connection.bucket
+        try:
+            bucket.reload(**self.how())
+        except Forbidden:
+            return {Feature.VERSIONS: "the account lacks the permission storage.buckets.get"}
+        lacks: dict[Feature, str] = {}
+        if not bucket.versioning_enabled:
+            lacks[Feature.VERSIONS] = "object versioning is off in this bucket"
+        if bucket.iam_configuration.uniform_bucket_level_access_enabled:
+            lacks[Feature.ACCESS_LEVELS] = "the bucket has uniform bucket-level access"
+        return lacks
