@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,11 +13,20 @@ from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded, is_key
 from uploadmill.backends.storage.listing import Entry, Page
 
+#: What the inside of our tokens begins with.
+_OUR_TOKEN = b"s3 "
+
+_FOREIGN = "this is no token of a list of this store"
+
 
 def headers(facts: Facts) -> dict[str, Any]:
-    """Facts as arguments of a request that makes an object."""
-    metadata = {name: encoded(value) for name, value in facts.metadata.items()}
+    """Facts as arguments of a request that makes an object.
+
+    Only what has a sha256 is ours and encoded: others' metadata is copied as it was found.
+    """
+    metadata = dict(facts.metadata)
     if facts.sha256 is not None:
+        metadata = {name: encoded(value) for name, value in metadata.items()}
         metadata[SHA256_NAME] = facts.sha256
     given = {
         "CacheControl": facts.cache_control,
@@ -75,6 +85,38 @@ def listed(answer: Mapping[str, Any], prefix: str) -> Page:
         entries.sort(key=lambda entry: entry.key)
     valid = [entry for entry in entries if _has_valid_key(entry)]
     return Page(valid, answer.get("NextContinuationToken"))
+
+
+def token_of(server: str | None) -> str | None:
+    """A server's token as ours; some servers take any text for one, so ours is marked."""
+    if server is None:
+        return None
+    return base64.urlsafe_b64encode(_OUR_TOKEN + server.encode()).decode()
+
+
+def server_token(token: str | None) -> str | None:
+    """The server's token in ours.
+
+    Raises:
+        ValueError: This is no such token.
+    """
+    if token is None:
+        return None
+    try:
+        inside = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+        marked, server = inside.startswith(_OUR_TOKEN), inside.removeprefix(_OUR_TOKEN).decode()
+    except ValueError as error:
+        raise ValueError(_FOREIGN) from error
+    if not marked:
+        raise ValueError(_FOREIGN)
+    return server
+
+
+def kept(key: str, item: Mapping[str, Any]) -> ObjectStat:
+    """One state of an object, of a list of versions."""
+    return ObjectStat(
+        key, item["Size"], bare(item["ETag"]), item["LastModified"], version=item["VersionId"]
+    )
 
 
 def _listed(item: Mapping[str, Any], prefix: str) -> ObjectStat:

@@ -13,7 +13,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-Patience = Literal["brisk", "usual", "long"]
+Patience = Literal["brisk", "usual", "sending", "long"]
 
 #: Seconds to connect in.
 CONNECT_TIMEOUT = 3.0
@@ -57,6 +57,7 @@ class S3Access:
         read_timeout = {
             "brisk": min(BRISK_TIMEOUT, self.read_timeout),
             "usual": self.read_timeout,
+            "sending": self.read_timeout,
             "long": max(LONG_TIMEOUT, self.read_timeout),
         }[patience]
         return _new_client(
@@ -75,9 +76,20 @@ class S3Access:
                 # read hash for themselves; by default boto3 would compute a second one.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                s3={"addressing_style": self.addressing},
+                # Else addresses are signed in S3's first way, which old regions still take.
+                signature_version="s3v4",
+                s3=self._manners(patience),
             ),
         )
+
+    def _manners(self, patience: Patience) -> Any:
+        """How S3 is spoken to.
+
+        Bodies whose sha256 travels in a signed header are not hashed once more to be signed:
+        whoever changes them on their way is found out by the server as it is.
+        """
+        manners: dict[str, Any] = {"addressing_style": self.addressing}
+        return manners | ({"payload_signing_enabled": False} if patience == "sending" else {})
 
 
 class _Session:
@@ -130,6 +142,11 @@ class S3Bucket:
     def client(self) -> S3Client:
         """The client with ordinary patience."""
         return self._get("usual")
+
+    @property
+    def sender(self) -> S3Client:
+        """The client for bodies that go with their sha256, and for nothing else."""
+        return self._get("sending")
 
     @property
     def brisk(self) -> S3Client:

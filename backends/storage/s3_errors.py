@@ -26,6 +26,7 @@ from uploadmill.errors import (
     ObjectChanged,
     ObjectNotFound,
     StorageUnavailable,
+    Unsupported,
     UploadmillError,
 )
 
@@ -38,13 +39,31 @@ _PRECONDITION = frozenset({"PreconditionFailed", "412"})
 _CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 
 #: Not the key's fault in S3's eyes, but no other key is treated so.
-_BAD_KEY = frozenset({"KeyTooLongError", "InvalidURI"})
+_BAD_KEY = frozenset({"KeyTooLong", "KeyTooLongError", "InvalidURI"})
+
+#: How servers answer where a version's name is no name, or a delete marker's; a HEAD has no more
+#: than the status to say it with.
+_NO_VERSION = frozenset({"InvalidArgument", "MethodNotAllowed", "400", "405"})
+
+#: What was asked for is at fault, and any other store would refuse it too.
+_REQUEST = {
+    "AccessControlListNotSupported": "its bucket has access lists disabled",
+    "EntityTooLarge": "the object is too large for it",
+    "InvalidArgument": "the server does not take an argument",
+    "InvalidObjectState": "the object is archived; have it restored first",
+    "InvalidPartOrder": "the parts are out of order",
+    "InvalidRequest": "the server does not take the request",
+    "MalformedXML": "the server does not understand the request",
+    "MetadataTooLarge": "the server does not take so much metadata",
+}
 
 #: Passing, whatever their status: S3 answers some of these with 400, 403 or inside a 200.
 _PASSING = frozenset(
     {
         "BadDigest",
+        "IncompleteBody",
         "InternalError",
+        "InvalidPart",
         "NoSuchUpload",
         "RequestTimeTooSkewed",
         "RequestTimeout",
@@ -56,6 +75,9 @@ _PASSING = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
+
+#: Of the server's own failures, those that do not pass by themselves: a full disk is one.
+_LASTING = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.INSUFFICIENT_STORAGE)
 
 #: The network's errors; all but a refused certificate may pass.
 _NETWORK = (
@@ -95,6 +117,16 @@ def status_of(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def is_absent(error: ClientError) -> bool:
+    """Whether the answer is a plain *not found*."""
+    return status_of(error) == HTTPStatus.NOT_FOUND
+
+
+def is_no_version(error: ClientError) -> bool:
+    """Whether a request for a version was answered that this is none."""
+    return code_of(error) in _NO_VERSION
+
+
 def is_precondition(error: ClientError) -> bool:
     """Whether a condition of the request did not hold."""
     return code_of(error) in _PRECONDITION
@@ -114,11 +146,13 @@ def _answer(store: str, key: str, error: ClientError) -> UploadmillError:
         return ObjectChanged(store, key)
     if code in _BAD_KEY:
         return InvalidKey(store, key, "the server does not take it")
+    if code in _REQUEST:
+        return Unsupported(store, key, f"{_REQUEST[code]} ({code})")
     status = status_of(error)
     passing = (
         code in _PASSING
         or code in _CONFLICT
         or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-        or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED)
+        or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LASTING)
     )
     return StorageUnavailable(store, f"the server answered {code}", retry_here=passing)
