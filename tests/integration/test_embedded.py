@@ -155,7 +155,7 @@ def test_servers_die_with_a_parent_that_is_killed(tmp_path: Path):
         parent.kill()
 
     # Then nothing of it stays
-    assert eventually(lambda: not any(_alive(pid) for pid in pids), 2.0)
+    assert eventually(lambda: not any(_alive(pid) for pid in pids))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")

@@ -1,7 +1,5 @@
 """crashed: each answer to the parent of a child that died; agree: the first value holds."""
 
-import time
-
 import pytest
 from services.timed_ledger import (
     NODE,
@@ -16,6 +14,7 @@ from services.timed_ledger import (
 
 from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.answers import Answer, End, Go, Terminal
+from uploadmill.backends.ledger.ledger import AGREED
 from uploadmill.ids import new_job_id, new_nonce
 from uploadmill.job import ErrorData
 
@@ -199,13 +198,15 @@ def test_the_first_value_holds(ledger):
 
 
 def test_a_value_holds_as_long_as_somebody_says_it(ledger):
-    ledger.agree("visibility_timeout", "3600", hold=0.2)
-    time.sleep(0.12)
-    ledger.agree("visibility_timeout", "3600", hold=0.2)
-    ledger.agree("visibility_timeout", "60", hold=10)
-    time.sleep(0.12)
-    assert ledger.agree("visibility_timeout", "60") == "3600"
+    key = AGREED + "visibility_timeout"
+    ledger.agree("visibility_timeout", "3600", hold=100)
+    ledger.redis.expire(key, 10)  # ninety seconds later
+    ledger.agree("visibility_timeout", "3600", hold=100)
+    assert ledger.redis.ttl(key) > 10
 
-    time.sleep(0.12)
+    ledger.redis.expire(key, 10)
+    assert ledger.agree("visibility_timeout", "60", hold=100) == "3600"
+    assert ledger.redis.ttl(key) <= 10
 
+    ledger.redis.delete(key)  # which Redis does when the time is over
     assert ledger.agree("visibility_timeout", "60") == "60"

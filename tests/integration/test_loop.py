@@ -492,7 +492,7 @@ def test_the_lease_is_kept_while_a_large_workspace_is_looked_through(hasty, monk
     def slowly(workspaces, record):
         began = int(hasty.ledger.field(job, "lease_until"))
         hasty.ledger.pass_time(0.1)
-        lives.append(eventually(lambda: int(hasty.ledger.field(job, "lease_until")) > began, 2))
+        lives.append(eventually(lambda: int(hasty.ledger.field(job, "lease_until")) > began))
         return holds(workspaces, record)
 
     monkeypatch.setattr(Workspaces, "holds", slowly)

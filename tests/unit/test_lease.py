@@ -91,7 +91,7 @@ def test_a_step_over_its_limit_gives_the_job_back_counted_and_ends_the_process(l
     began = time.monotonic()
     keeper.hold("job", "7:a", "resize", limit=0.4)
     assert eventually(lambda: ended != [])
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began >= 0.4
     assert [EXIT_STEP_TIMEOUT] == ended
     (released,) = ledger.released
     assert ("7:a", True) == (released["token"], released["counted"])
