@@ -15,6 +15,7 @@ from uploadmill.producer.publish import Publisher
 from uploadmill.worker.backlog import backlog_of
 from uploadmill.worker.chores import Chore, Chores
 from uploadmill.worker.clearing import Clearing
+from uploadmill.worker.healing import Healing
 from uploadmill.worker.reconciling import Reconciling
 from uploadmill.worker.roster import SAY, Roster
 from uploadmill.worker.shared import EVENTS
@@ -189,12 +190,34 @@ class ReconcileStep(StartStopStep):
         self.stop(worker)
 
 
+class HealStep(StartStopStep):
+    """Brings home what failed over, while the worker takes jobs."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Start looking for it."""
+        settings = worker.app.settings
+        ledger = Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)
+        self.healing = Healing(ledger, settings.heal.every)
+        self.healing.start()
+
+    def stop(self, worker: Any) -> None:
+        """End the one that may be running; another goes on where it was."""
+        self.healing.stop()
+
+    def terminate(self, worker: Any) -> None:
+        """The same on a cold shutdown."""
+        self.stop(worker)
+
+
 STEPS = (
     AgreementStep,
     EventsFlag,
     SweeperStep,
     CrashStep,
     ReconcileStep,
+    HealStep,
     ChoresStep,
     LivenessStep,
     TimersStep,

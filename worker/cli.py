@@ -18,6 +18,7 @@ COMMANDS = (
     "replay",
     "stats",
     "recover",
+    "heal",
     "gc",
     "check",
     "storage",

@@ -44,3 +44,12 @@ def _format(logger: logging.Logger, **_: Any) -> None:
         handler.setFormatter(Fields())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def log_to_stderr() -> None:
+    """Log like a worker, among whose lines those of the commands it starts stand."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Fields())
+    logger = logging.getLogger("uploadmill")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)

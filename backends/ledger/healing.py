@@ -86,9 +86,10 @@ def heal(settler: Settler, settings: HealSettings, *, everything: bool = False) 
             # While commits find the store out, nobody is to ask it for anything else.
             with admitted(settler.stores.breakers(store.name), store.name):
                 store.ping()
-        _go_through(healer, report, _due(settler), due=True)
+        failed = _go_through(healer, report, _due(settler), due=True)
         if everything:
-            _go_through(healer, report, heal_queue.queued(settler.ledger), due=False)
+            others = (each for each in heal_queue.queued(settler.ledger) if each not in failed)
+            _go_through(healer, report, others, due=False)
     except StorageUnavailable as error:
         report.unfinished.append(str(error))
     report.bytes = healer.bytes
@@ -102,28 +103,36 @@ def _due(settler: Settler) -> Iterator[str]:
         yield job_id
 
 
-def _go_through(healer: Healer, report: Healed, jobs: Iterator[str], *, due: bool) -> None:
-    failed = 0
+def _go_through(healer: Healer, report: Healed, jobs: Iterator[str], *, due: bool) -> set[str]:
+    """Heal one after another; returns those with which it did not go well."""
+    failed: set[str] = set()
+    in_a_row = 0
     for job_id in jobs:
         healer.jobs.spend(1)
         try:
-            report.count(healer.heal(job_id, due=due))
-            failed = 0
+            did = healer.heal(job_id, due=due)
+            in_a_row = 0
         except StorageUnavailable as error:
-            failed += 1
-            report.count("postponed")
+            did = "postponed"
+            in_a_row += 1
             log.info("not_healed_yet", extra={"job": job_id, "reason": str(error)})
-            if failed == OUTAGE:
+            if in_a_row == OUTAGE:
+                report.count(did)
                 raise
         except ValidationError:
-            report.count("postponed")
+            did = "postponed"
             log.warning("not_healed_yet", extra={"job": job_id, "reason": "of a newer version"})
         except (LedgerUnavailable, InvalidSettings):
             raise
         except UploadmillError as error:
-            report.count("damaged")
-            log.exception("not_healed", extra={"job": job_id, "reason": str(error)})
+            did = "damaged"
             healer.put_off(job_id)
+            # Only this job's bytes are at fault; the error says which, and a trace no more.
+            log.error("not_healed", extra={"job": job_id, "reason": str(error)})  # noqa: TRY400
+        report.count(did)
+        if did in ("postponed", "damaged"):
+            failed.add(job_id)
+    return failed
 
 
 def foresee(settler: Settler) -> Healed:

@@ -1,6 +1,9 @@
 """What many tests of this ring begin with: a ledger, what ends jobs, a real S3 server."""
 
+import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from services.memory_stores import memory_stores
@@ -10,6 +13,8 @@ from services.timed_ledger import TimedLedger, timed_ledger
 
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.settings import Settings
+from uploadmill.worker.embedded.environment import toml
 
 BUCKET = "uploadmill-tests"
 
@@ -53,3 +58,29 @@ def s3(s3_server: Seaweed, request: pytest.FixtureRequest) -> Iterator[S3Storage
     )
     yield storage
     storage.close()
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> Settings:
+    """The settings, for commands too, of a system on local stores on which nobody works."""
+    for name in [*os.environ]:
+        if name.startswith("UPLOADMILL_") or name in ("REDIS_URL", "CELERY_BROKER_URL"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    stores = {
+        role: {"url": (tmp_path / role).as_uri()}
+        for role in ("staging", "primary", "secondary", "quarantine")
+    }
+    worker = {"worker": {"workspace": str(tmp_path / "workspace")}}
+    Path("uploadmill.toml").write_text(toml({"redis_url": redis_url, **stores, **worker}))
+    Path("note.txt").write_text("a note")
+    return Settings.load()
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """Some commands set up a log of their own."""
+    logger = logging.getLogger("uploadmill")
+    handlers, level = logger.handlers, logger.level
+    yield
+    logger.handlers, logger.level = handlers, level

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from contextlib import closing
@@ -20,32 +19,8 @@ from uploadmill.ids import new_job_id
 from uploadmill.job import ErrorData, JobState
 from uploadmill.settings import Settings
 from uploadmill.worker.cli import main
-from uploadmill.worker.embedded.environment import toml
 
-
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> Settings:
-    """The settings of a system on which nobody works."""
-    for name in [*os.environ]:
-        if name.startswith("UPLOADMILL_") or name in ("REDIS_URL", "CELERY_BROKER_URL"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    stores = {
-        role: {"url": (tmp_path / role).as_uri()}
-        for role in ("staging", "primary", "secondary", "quarantine")
-    }
-    worker = {"worker": {"workspace": str(tmp_path / "workspace")}}
-    Path("uploadmill.toml").write_text(toml({"redis_url": redis_url, **stores, **worker}))
-    Path("note.txt").write_text("a note")
-    return Settings.load()
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was():
-    logger = logging.getLogger("uploadmill")
-    handlers, level = logger.handlers, logger.level
-    yield
-    logger.handlers, logger.level = handlers, level
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 
 def submitted() -> str:

@@ -9,13 +9,14 @@ import click
 import redis
 
 from uploadmill.backends.ledger.failed import refill
+from uploadmill.backends.ledger.healing import find_stranded
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.reconcile import reconcile
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import stores_from
-from uploadmill.errors import LedgerUnavailable
+from uploadmill.errors import LedgerUnavailable, StorageUnavailable
 from uploadmill.settings import Settings
-from uploadmill.worker.logs import Fields
+from uploadmill.worker.logs import log_to_stderr
 from uploadmill.worker.reconciling import Turns
 
 log = logging.getLogger("uploadmill.recover")
@@ -33,10 +34,10 @@ def recover(unless_within: float | None, *, dry_run: bool) -> None:
     """Make the ledger agree with the staging store again, once.
 
     Every job that has not been cleaned up is looked at: what was decided is concluded, what the
-    ledger has forgotten is accepted again, and failed jobs are listed again. Safe at any time;
-    workers do it by themselves.
+    ledger has forgotten is accepted again, failed jobs are listed again, and what lies on the
+    secondary is to be healed. Safe at any time; workers do it by themselves.
     """
-    _log_to_stderr()
+    log_to_stderr()
     settings = Settings.load()
     with closing(Ledger(settings.redis_url, settings.ledger)) as ledger:
         settler = Settler(ledger, stores_from(settings))
@@ -53,6 +54,11 @@ def _recover(settler: Settler) -> None:
     forgotten = refill(settler)
     if forgotten:
         log.info("failed_jobs_listed_again", extra={"jobs": forgotten})
+    try:
+        find_stranded(settler)
+    except StorageUnavailable as error:
+        # Nothing of the secondary's is forgotten: it is looked through again next time.
+        log.warning("secondary_not_looked_through", extra={"reason": str(error)})
 
 
 def _in_turn(settler: Settler, unless_within: float) -> None:
@@ -62,12 +68,3 @@ def _in_turn(settler: Settler, unless_within: float) -> None:
                 _recover(settler)
     except redis.RedisError as error:
         raise LedgerUnavailable(f"Redis does not serve us ({type(error).__name__})") from error
-
-
-def _log_to_stderr() -> None:
-    """Log like a worker, among whose lines these stand; ``reconcile`` logs what it did."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Fields())
-    logger = logging.getLogger("uploadmill")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)

@@ -1,0 +1,109 @@
+"""When a worker heals by itself: when a job is due, and nobody is at it or was a moment ago."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+import redis
+from services.waiting import eventually
+
+from uploadmill.backends.ledger.ledger import HEAL, Ledger
+from uploadmill.settings import LedgerSettings
+from uploadmill.worker.healing import LOCK, LOOKED, Healing, turn
+
+
+@pytest.fixture
+def client(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class Started:
+    """Processes that end at once, or after some seconds."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        self.times = 0
+        self.seconds = seconds
+
+    def __call__(self) -> subprocess.Popen[bytes]:
+        self.times += 1
+        return subprocess.Popen(
+            [sys.executable, "-S", "-c", f"import time; time.sleep({self.seconds})"]
+        )
+
+
+@contextmanager
+def healing(url, started, every=60.0):
+    thread = Healing(Ledger(url, LedgerSettings(), timeout=0.5), every, started)
+    try:
+        yield thread
+    finally:
+        if thread.is_alive():
+            thread.stop()
+        else:
+            if thread._process is not None:
+                thread._process.wait()
+            thread._ledger.close()
+
+
+def due(client, seconds=0.0):
+    client.zadd(HEAL, {"some job": (time.time() + seconds) * 1000})
+
+
+def test_nothing_is_started_where_there_is_nothing_to_heal_yet(redis_url, client):
+    started = Started()
+    with healing(redis_url, started) as thread:
+        thread.look()
+        due(client, 60)
+        thread.look()
+    assert 0 == started.times
+
+
+def test_a_job_that_is_due_is_healed_by_one_process_at_a_time(redis_url, client):
+    started = Started(seconds=0.5)
+    due(client)
+    with healing(redis_url, started) as thread:
+        thread.look()
+        thread.look()
+    assert 1 == started.times
+
+
+def test_nothing_is_started_while_somebody_is_at_it_or_was_a_moment_ago(redis_url, client):
+    started = Started()
+    due(client)
+    with healing(redis_url, started) as thread:
+        with turn(client, every=600) as ours:
+            assert ours
+            thread.look()
+        thread.look()
+        assert 0 == started.times
+        assert not client.exists(LOCK)
+        client.delete(LOOKED)
+        thread.look()
+        assert 1 == started.times
+
+
+def test_one_takes_its_turn_and_the_others_leave_it(client):
+    with turn(client, every=600) as first, turn(client, every=600) as second:
+        assert (True, False) == (first, second)
+    with turn(client, every=600) as too_early:
+        assert not too_early
+
+
+def test_the_thread_looks_by_itself(redis_url, client):
+    started = Started()
+    due(client)
+    with healing(redis_url, started, every=0.1) as thread:
+        thread.start()
+        assert eventually(lambda: started.times >= 2)
+
+
+def test_a_redis_that_is_out_is_waited_for():
+    started = Started()
+    with healing("redis://127.0.0.1:1/0", started) as thread:
+        thread.look()
+    assert 0 == started.times

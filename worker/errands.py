@@ -1,0 +1,81 @@
+"""Work that a worker's main process has done, now and then, by a process of its own.
+
+Storage clients and long walks through stores have no place in the main process: the pool's
+children are forked from it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import subprocess
+import sys
+import threading
+from abc import abstractmethod
+
+import redis
+
+from uploadmill.backends.ledger.ledger import Ledger
+
+log = logging.getLogger("uploadmill.errands")
+
+
+class Errand(threading.Thread):
+    """Looks now and then whether something is to be done, and starts a process that does it.
+
+    Args:
+        name: Of the thread.
+        ledger: On connections of its own; closed at the end.
+        every: Seconds between two looks, with jitter.
+    """
+
+    def __init__(self, name: str, ledger: Ledger, every: float) -> None:
+        super().__init__(name=name, daemon=True)
+        self._ledger = ledger
+        self._look_every = every
+        self._stopped = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        """Look now and then until stopped."""
+        while not self._stopped.wait(self._look_every * random.uniform(0.8, 1.2)):  # noqa: S311
+            try:
+                self.look()
+            except Exception:
+                # Without this thread the work waits for the next start.
+                log.exception("look_failed", extra={"errand": self.name})
+
+    def look(self) -> None:
+        """Start a process if there is need and none of ours is running; Redis may be out."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        try:
+            if self.due():
+                self._process = self.send()
+        except redis.RedisError as error:
+            extra = {"errand": self.name, "reason": type(error).__name__}
+            log.debug("not_looked", extra=extra)
+
+    def stop(self) -> None:
+        """End the thread, and the process it may have started: the next one begins again."""
+        self._stopped.set()
+        self.join(timeout=2)
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.terminate()
+            self._process.wait()
+        self._ledger.close()
+
+    @abstractmethod
+    def due(self) -> bool:
+        """Whether there is something to be done, and nobody is at it."""
+
+    @abstractmethod
+    def send(self) -> subprocess.Popen[bytes]:
+        """Start what does it."""
+
+
+def command(*words: str) -> subprocess.Popen[bytes]:
+    """Run a command of ``uploadmill`` as a process of its own."""
+    line = [sys.executable, "-m", "uploadmill.worker.cli", *words]
+    return subprocess.Popen(line, stdin=subprocess.DEVNULL)
