@@ -24,8 +24,8 @@ from uploadmill.worker.embedded.flower import start_flower
 from uploadmill.worker.embedded.processes import POLL, Server
 from uploadmill.worker.embedded.valkey import start_valkey
 
-#: Seconds until a worker must take jobs; one and a half are usual.
-WORKER_START_LIMIT = 30.0
+#: Seconds until a worker must take jobs; one and a half are usual, on a busy machine many more.
+WORKER_START_LIMIT = 120.0
 
 #: Seconds a worker gets to finish its steps before it is killed.
 WORKER_STOP_LIMIT = 30.0
