@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -29,23 +30,28 @@ class Canned:
     Attributes:
         endpoint: Its address.
         requests: Method and path of each request, in order.
+        headers: Of each request.
+        bodies: Of each request that said how long it is.
     """
 
     endpoint: str
     requests: list[tuple[str, str]]
+    headers: list[Message] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
 
 @contextlib.contextmanager
 def canned(answer: Answer) -> Iterator[Canned]:
     """Serve *answer* on loopback."""
-    requests: list[tuple[str, str]] = []
+    seen = Canned("", [])
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def reply(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            requests.append((self.command, self.path))
+            seen.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            seen.headers.append(self.headers)
+            seen.requests.append((self.command, self.path))
             reply = answer(self.command, self.path)
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
@@ -64,7 +70,8 @@ def canned(answer: Answer) -> Iterator[Canned]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield Canned(f"http://127.0.0.1:{server.server_address[1]}", requests)
+        seen.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        yield seen
     finally:
         server.shutdown()
         thread.join()
