@@ -22,7 +22,7 @@ from uploadmill.worker.embedded.clamd import find_clamd, has_system_signatures
 from uploadmill.worker.embedded.valkey import find_valkey
 
 #: Seconds either command may take to start or stop on a busy machine.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -68,9 +68,10 @@ def guarded(tmp_path_factory) -> Iterator[Mill]:
 @pytest.fixture
 def mill(guarded, tmp_path) -> Iterator[Mill]:
     uploads = Uploads(guarded.settings)
-    yield Mill(guarded, uploads, tmp_path)
+    mill = Mill(guarded, uploads, tmp_path)
+    yield mill
     uploads.close()
-    guarded.stop_workers()
+    mill.kill(guarded.workers)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,11 @@ def tasks(page: Page) -> dict[str, dict[str, str]]:
     return rows(page, "/tasks", "#tasks-table", "UUID")
 
 
+def state(page: Page, task: str) -> str | None:
+    """What a row says of its task; nothing where it is not there yet."""
+    return tasks(page).get(task, {}).get("STATE")
+
+
 def ids(job_id: str) -> set[str]:
     """The rows a job has: its own, and one for each step."""
     return {job_id, *(f"{job_id}.{step}" for step in STEPS)}
@@ -114,7 +120,7 @@ def test_flower_shows_jobs_and_steps_and_no_secret(mill, page):
     mill.start()
     result = mill.run(photograph(400, 300), filename="private-name.jpg", owner="private-owner")
     assert JobState.STORED == result.state
-    assert eventually(lambda: "SUCCESS" == tasks(page)[result.job_id]["STATE"])
+    assert eventually(lambda: "SUCCESS" == state(page, result.job_id))
 
     shown = tasks(page)
     assert ids(result.job_id) == set(shown)
@@ -144,11 +150,11 @@ def test_no_row_of_a_killed_run_stays_started_once_its_job_has_ended(mill, page)
     mill.arm("kill_worker resize")
     job = mill.uploads.enqueue(photograph(320, 240), pipeline="photo")
     assert eventually(lambda: not worker.running)
-    assert "STARTED" in {row["STATE"] for row in tasks(page).values()}
+    assert eventually(lambda: "STARTED" in {row["STATE"] for row in tasks(page).values()})
 
     mill.start(faulty=True)
-    assert JobState.STORED == mill.uploads.wait(job.id, timeout=20).state
-    assert eventually(lambda: "SUCCESS" == tasks(page)[job.id]["STATE"])
+    assert JobState.STORED == mill.wait(job.id).state
+    assert eventually(lambda: "SUCCESS" == state(page, job.id))
 
     shown = {task: row for task, row in tasks(page).items() if task.startswith(job.id)}
     assert ids(job.id) == set(shown)

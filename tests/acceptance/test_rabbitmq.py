@@ -8,24 +8,18 @@ import pytest
 from acceptance import test_faults as faults
 from acceptance import test_uploads as uploads
 from pictures import photograph
-from services.mill import QUICK
 from services.waiting import eventually
 
 from uploadmill.job import JobState
 from uploadmill.wire import QUEUE
 from uploadmill.worker.embedded.eicar import eicar
-from uploadmill.worker.embedded.environment import Environment, embedded_environment
+from uploadmill.worker.embedded.environment import Environment
 
 
-@pytest.fixture(scope="module")
-def environment(rabbitmq, tmp_path_factory) -> Iterator[Environment]:
+@pytest.fixture
+def environment(servers, rabbitmq) -> Iterator[Environment]:
     rabbitmq.delete(QUEUE)
-    with embedded_environment(
-        tmp_path_factory.mktemp("mill"),
-        scan=True,
-        overrides={**QUICK, "UPLOADMILL_BROKER_URL": rabbitmq.url},
-        system_signatures=False,
-    ) as environment:
+    with servers(UPLOADMILL_BROKER_URL=rabbitmq.url) as environment:
         yield environment
 
 
@@ -62,4 +56,4 @@ def test_a_worker_goes_on_when_its_queue_was_deleted(mill, rabbitmq):
     rabbitmq.delete(QUEUE)
     # The first wake goes nowhere, and its producer says so; the sweeper sends another.
     job = mill.uploads.enqueue(photograph(320, 240), pipeline="photo")
-    assert eventually(lambda: JobState.STORED == mill.uploads.status(job.id).state, 20)
+    assert eventually(lambda: JobState.STORED == mill.uploads.status(job.id).state)

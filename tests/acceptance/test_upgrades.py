@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
 from contextlib import closing
 from typing import Any
 
@@ -23,21 +20,16 @@ from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import stores_from
 from uploadmill.job import JobResult, JobState
 from uploadmill.pipeline import SHIPPED, Plan
-from uploadmill.worker.embedded.environment import Worker
 
 STEPS = list(Plan.of("photo", SHIPPED["photo"]).names)
 
 #: A pipeline that some workers here do not have.
 HASTY = {"hasty": PIPELINES["hasty"]}
 
-#: Seconds in which a worker that is told to stop must have given back what it holds: its slowest
-#: step here takes one, the way out of Celery two; the rest is for a busy machine.
-HANDED_BACK = 15.0
-
 
 def pipelines(*steps: Any) -> dict[str, str]:
-    """The variable that makes ``shop`` of these steps."""
-    return {"UPLOADMILL_PIPELINES": json.dumps({"shop": {"steps": steps}})}
+    """The variables that make ``shop`` of these steps, and a lease that nobody loses."""
+    return {**STEADY, "UPLOADMILL_PIPELINES": json.dumps({"shop": {"steps": steps}})}
 
 
 def records(mill: Mill) -> list[dict[str, str]]:
@@ -55,34 +47,34 @@ def blamed(record: dict[str, str]) -> list[str]:
     ]
 
 
-def stop_in_mid_step(mill: Mill, worker: Worker) -> None:
-    """Tell a worker to stop while it resizes something, and wait until it has ended."""
-    armed = mill.faults / "armed"
-    armed.write_text("pause resize")  # by hand, because arming would forget what was run
-    assert eventually(lambda: not armed.exists() or not armed.read_text(), 30)
-    began = time.monotonic()
-    os.kill(worker.pid, signal.SIGTERM)
-    assert eventually(lambda: not worker.running)
-    assert time.monotonic() - began < HANDED_BACK
-
-
 def test_rolling_restarts_under_load_give_every_job_back_and_blame_none(mill):
-    worker = mill.start(faulty=True, concurrency=2, extra=STEADY)
-    jobs = [mill.uploads.enqueue(photograph(200, 150), pipeline="photo").id for _ in range(30)]
-    given_back = 0
+    # Given more jobs than three workers, one after another, bring to their end
+    jobs = [mill.uploads.enqueue(photograph(200, 150), pipeline="photo").id for _ in range(12)]
     for _ in range(3):
-        stop_in_mid_step(mill, worker)
-        left = records(mill)
-        # Whatever it held may be taken up at once, and nobody is to blame
-        assert [""] * len(left) == [record["token"] for record in left]
-        assert [] == [name for record in left for name in blamed(record)]
-        given_back += len([record for record in left if record["step"] != "pin"])
+        mill.hold("resize", times=2)
         worker = mill.start(faulty=True, concurrency=2, extra=STEADY)
+        assert eventually(lambda: mill.struck)
+        assert 2 == len(held(mill))
 
-    assert [JobState.STORED] * 30 == [mill.uploads.wait(job, timeout=60).state for job in jobs]
-    assert given_back >= 3
-    # No step of any job was run twice.
-    assert {"pin": 30, "commit": 30} == {step: mill.entered(step) for step in ("pin", "commit")}
+        # When one is told to stop in the middle of two of them
+        mill.stop_in_mid_step(worker)
+
+        # Then it gives both back after the step that runs, not when their leases run out
+        assert eventually(lambda: not held(mill))
+        assert eventually(lambda worker=worker: not worker.running)
+        left = records(mill)
+        assert {"pin", "optimize"} == {record["step"] for record in left}
+        assert [] == [name for record in left for name in blamed(record)]
+
+    # And a last one does the rest, without a step of any job being run twice
+    mill.start(faulty=True, concurrency=2, extra=STEADY)
+    assert [JobState.STORED] * 12 == [mill.wait(job).state for job in jobs]
+    assert {"pin": 12, "commit": 12} == {step: mill.entered(step) for step in ("pin", "commit")}
+
+
+def held(mill: Mill) -> list[str]:
+    """The tokens of those who work on a job."""
+    return [record["token"] for record in records(mill) if record["token"]]
 
 
 def test_versions_side_by_side_keep_plans_and_leave_what_they_do_not_know(mill):
@@ -90,10 +82,11 @@ def test_versions_side_by_side_keep_plans_and_leave_what_they_do_not_know(mill):
     thumb = {"step": "resize", "thumb": "64x64"}
     stamped = pipelines("validate", "scan", thumb, "stamp")
     newer = mill.start(faulty=True, app="services.newer_app", extra=stamped)
-    mill.arm("pause resize")
+    mill.hold("resize")
     pinned = mill.uploads.enqueue(photograph(400, 300), pipeline="shop")
-    assert eventually(lambda: "resize" in mill.begun)
-    newer.stop()
+    assert eventually(lambda: mill.struck)
+    mill.stop_in_mid_step(newer)
+    assert eventually(lambda: not newer.running)
 
     # And another one of a pipeline which the older version has not
     older = mill.start(faulty=True, extra=pipelines("validate", "scan", thumb))
@@ -105,12 +98,12 @@ def test_versions_side_by_side_keep_plans_and_leave_what_they_do_not_know(mill):
     # When a newest version comes beside it, in which "shop" has another box
     small = {"step": "resize", "small": "100x75"}
     steps = {"shop": {"steps": ["validate", "scan", small, "stamp"]}, **HASTY}
-    newest = {"UPLOADMILL_PIPELINES": json.dumps(steps)}
+    newest = {**STEADY, "UPLOADMILL_PIPELINES": json.dumps(steps)}
     mill.start(faulty=True, app="services.newer_app", extra=newest)
 
     # Then both end there, the first by the plan that it began with
-    result = mill.uploads.wait(pinned.id, timeout=30)
-    assert JobState.STORED == mill.uploads.wait(unknown.id, timeout=30).state
+    result = mill.wait(pinned.id)
+    assert JobState.STORED == mill.wait(unknown.id).state
     assert (JobState.STORED, True) == (result.state, result.extracted["stamped"])
     assert {"thumb": 64} == {name: output.width for name, output in result.outputs.items()}
     older.stop()
@@ -132,7 +125,7 @@ def test_jobs_of_record_version_1_go_on_where_they_stood(mill, tmp_path):
     jobs = [lay_down(f"v1-{step}", settings, workspace) for step in SAVED]
     mill.start(faulty=True, extra={**STEADY, "UPLOADMILL_WORKER__WORKSPACE": str(workspace)})
     for job in jobs:
-        whole(mill.uploads.wait(job, timeout=30))
+        whole(mill.wait(job))
     # Only the one that stood there was pinned.
     assert (1, len(jobs)) == (mill.entered("pin"), mill.entered("commit"))
 
@@ -141,7 +134,7 @@ def test_jobs_of_record_version_1_start_over_on_another_node(mill):
     jobs = [lay_down(f"v1-{step}", mill.environment.settings) for step in SAVED]
     mill.start(faulty=True, extra=STEADY)
     for job in jobs:
-        whole(mill.uploads.wait(job, timeout=30))
+        whole(mill.wait(job))
     assert len(jobs) == mill.entered("pin") == mill.entered("commit")
 
 
@@ -159,7 +152,7 @@ def test_a_record_of_a_newer_version_is_left_for_a_newer_worker(mill):
 
         client.hset(key, "v", RECORD_VERSION)
         client.zadd("um:open", {job: 0})
-        whole(mill.uploads.wait(job, timeout=30))
+        whole(mill.wait(job))
 
 
 def worked_on(record: dict[str, str]) -> dict[str, str]:

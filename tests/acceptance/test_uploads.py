@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import pytest
 from pictures import CORNERS, corners_of, photograph
@@ -13,11 +14,24 @@ from uploadmill.errors import UploadmillError
 from uploadmill.ids import new_nonce
 from uploadmill.job import JobState
 from uploadmill.worker.embedded.eicar import eicar
+from uploadmill.worker.embedded.environment import Environment, Worker
 
 #: How a picture that lies right looks: each corner has its own colour.
 UPRIGHT = {corner: corner for corner in CORNERS}
 
 pytestmark = pytest.mark.usefixtures("working")
+
+
+@pytest.fixture(scope="module")
+def environment(servers) -> Iterator[Environment]:
+    """One for all: each test here looks at its own job alone, and kills nobody."""
+    with servers() as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def working(environment) -> Worker:
+    return environment.start_worker(concurrency=2)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-
 import pytest
 import redis
 from pictures import photograph
-from services.mill import STEADY
 from services.waiting import eventually
 
 from uploadmill.errors import EmbeddedServerFailed
@@ -44,45 +39,13 @@ def test_a_worker_says_that_its_node_is_there(mill, client):
 
 
 def test_a_job_that_redis_forgets_beside_a_running_worker_is_finished(mill, client):
-    worker = mill.start(faulty=True)
+    worker = mill.start(faulty=True, extra={"UPLOADMILL_LEDGER__RECONCILE": "3"})
     assert eventually(lambda: b"reconciled " in worker.server.log.read_bytes())
-    mill.arm("pause resize")
+    mill.hold("resize")
     job = mill.uploads.enqueue(photograph(400, 300), pipeline="photo")
-    assert eventually(lambda: "resize" in mill.begun)
+    assert eventually(lambda: mill.struck)
 
     client.flushall()
-
-    assert JobState.STORED == mill.uploads.wait(job.id, timeout=40).state
-
-
-def test_a_rolling_restart_under_load_gives_every_job_back_within_seconds(mill, client):
-    # Given a worker in the middle of three jobs, with nine more in the queue
-    first = mill.start(faulty=True, concurrency=3, extra=STEADY)
-    mill.arm("hold resize", times=3)
-    jobs = [mill.uploads.enqueue(photograph(400, 300), pipeline="photo") for _ in range(12)]
-    assert eventually(lambda: mill.begun and 3 == mill.entered("resize"))
-    assert 3 == len(held(client, jobs))
-
-    # When it is told to stop
-    os.kill(first.pid, signal.SIGTERM)
-    assert eventually(lambda: b"shutdown" in first.server.log.read_bytes())
     mill.let_go()
-    told = time.monotonic()
 
-    # Then it gives all three back after the step that runs, not when their leases run out
-    assert eventually(lambda: not held(client, jobs))
-    assert time.monotonic() - told < 10
-    assert first.server.log.read_text().count("job_released") >= 3
-    assert eventually(lambda: not first.running, seconds=40)
-
-    # And the next worker goes on where it stopped
-    mill.forget()
-    mill.start(faulty=True, concurrency=3, extra=STEADY)
-    results = [mill.uploads.wait(job.id, timeout=60) for job in jobs]
-    assert {JobState.STORED} == {result.state for result in results}
-    assert 12 - 3 == mill.entered("pin")
-
-
-def held(client, jobs) -> set[str]:
-    """The jobs that somebody holds."""
-    return {job.id for job in jobs if client.hget(f"um:job:{job.id}", "token")}
+    assert JobState.STORED == mill.wait(job.id).state

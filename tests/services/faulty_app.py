@@ -1,14 +1,16 @@
 """The worker's application, with a fault inside a step's function.
 
-Every step's function notes in the file ``marks`` of ``FAULT_FOLDER`` that it has begun. Where the
-file ``armed`` there names this step, its first line is used up and what it says happens:
+Every step's function notes in the file ``marks`` of ``FAULT_FOLDER`` that it has begun, when, and
+for which job. Where the file ``armed`` there names this step, its first line is used up and what it
+says happens:
 
 * ``kill_worker STEP``  SIGKILL to the whole worker
 * ``kill_child STEP``   SIGKILL to the process that runs the step
 * ``devour STEP``       the same, when it has taken 300 MB of memory
-* ``sleep STEP``        a minute of sleep
-* ``pause STEP``        a second of sleep
-* ``hold STEP``         sleep until the file ``open`` is there, a minute at most
+* ``sleep STEP``        sleep until the process is ended
+* ``hold STEP``         sleep until the file ``open`` is there
+
+When the worker is told to stop, it makes the file ``stopping-PID`` once its children can see that.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from celery.signals import worker_shutting_down
 
 from uploadmill.tasks import commit, extract_metadata, optimize, pin, resize, scan, validate
 from uploadmill.worker.celery_app import app
@@ -73,19 +77,24 @@ def strike(kind: str) -> None:
         MEALS.append(b"x" * 300_000_000)
     if kind in ("kill_child", "devour"):
         os.kill(os.getpid(), signal.SIGKILL)
-    limit = time.monotonic() + (1 if kind == "pause" else 60)
-    while time.monotonic() < limit and not (kind == "hold" and (FOLDER / "open").exists()):
+    # Also where the worker was killed: this process is about to be, and must do nothing more.
+    while kind != "hold" or not (FOLDER / "open").exists():
         time.sleep(0.02)
 
 
 def with_fault(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def faulty(*args: Any, **kwargs: Any) -> Any:
-        note(f"begin {step}")
+        note(f"{step} {time.time()} {app.mill.current.record.job.id}")
         if kind := armed(step):
             strike(kind)
         return function(*args, **kwargs)
 
     return faulty
+
+
+@worker_shutting_down.connect(weak=False)  # after the product's own receiver
+def stopping(**_: Any) -> None:
+    (FOLDER / f"stopping-{os.getpid()}").touch()
 
 
 for step, (module, name) in FUNCTIONS.items():

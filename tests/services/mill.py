@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from services.waiting import PATIENCE, eventually
 from uploadmill import Uploads
 from uploadmill.job import JobResult
 from uploadmill.worker.embedded.environment import Environment, Worker
@@ -22,14 +25,23 @@ QUICK = {
     "UPLOADMILL_WORKER__SWEEP": "0.5",
 }
 
-#: A lease that a busy machine does not lose, where a test counts runs and kills nobody.
-STEADY = {"UPLOADMILL_LEDGER__LEASE": "30"}
+#: A lease that no machine loses, where a test counts runs and waits for no lease to run out.
+STEADY = {"UPLOADMILL_LEDGER__LEASE": "600"}
 
 #: ``photo`` in short, with one second for its resize step; and one that tests change.
 PIPELINES = {
     "hasty": {"steps": ["validate", "scan", {"step": "resize", "thumb": "64x64", "time_limit": 1}]},
     "shop": {"steps": ["validate", "scan", {"step": "resize", "thumb": "64x64"}, "optimize"]},
 }
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A faulty worker's note that a step's function was entered; ``when`` in seconds since 1970."""
+
+    step: str
+    when: float
+    job_id: str
 
 
 @dataclass
@@ -56,14 +68,43 @@ class Mill:
             {**faults, **(extra or {})}, concurrency=concurrency, app=app
         )
 
+    def kill(self, workers: Iterable[Worker]) -> None:
+        """End workers at once, with all that they started: a warm stop takes two seconds."""
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+
     def arm(self, fault: str, times: int = 1) -> None:
         """Let the next runs of a step fail: ``kill_worker resize``."""
         self.forget()
-        (self.faults / "armed").write_text("\n".join([fault] * times))
+        self._arm(fault, times)
+
+    def hold(self, step: str, times: int = 1) -> None:
+        """Let the next runs of a step wait until they are let go; what was run stays noted."""
+        (self.faults / "open").unlink(missing_ok=True)
+        self._arm(f"hold {step}", times)
+
+    def _arm(self, fault: str, times: int) -> None:
+        # At once, because a worker may be looking.
+        fresh = self.faults / "armed.fresh"
+        fresh.write_text("\n".join([fault] * times))
+        fresh.replace(self.faults / "armed")
+
+    @property
+    def struck(self) -> bool:
+        """Whether all that was armed has happened, or is happening."""
+        return not (self.faults / "armed").exists()
 
     def let_go(self) -> None:
         """Let held steps go on."""
         (self.faults / "open").touch()
+
+    def stop_in_mid_step(self, worker: Worker) -> None:
+        """Tell a worker to stop while a step of its is held; return when its children know."""
+        worker.tell(signal.SIGTERM)
+        assert eventually((self.faults / f"stopping-{worker.pid}").exists)
+        self.let_go()
 
     def forget(self) -> None:
         """Begin to note anew which steps are run."""
@@ -71,7 +112,11 @@ class Mill:
 
     def entered(self, step: str) -> int:
         """How often the function of a step was entered."""
-        return (self.faults / "marks").read_text().splitlines().count(f"begin {step}")
+        return [mark.step for mark in self._marks].count(step)
+
+    def first(self, step: str) -> float:
+        """When the function of a step was entered first, in seconds since 1970."""
+        return min(mark.when for mark in self._marks if mark.step == step)
 
     @property
     def begun(self) -> list[str]:
@@ -79,14 +124,27 @@ class Mill:
 
         A step that handles several outputs enters its function for each; it began once.
         """
+        return [step for step, _ in groupby(mark.step for mark in self._marks)]
+
+    def begun_of(self, job_id: str) -> list[str]:
+        """The same of one job."""
+        mine = (mark.step for mark in self._marks if mark.job_id == job_id)
+        return [step for step, _ in groupby(mine)]
+
+    @property
+    def _marks(self) -> list[Mark]:
         marks = self.faults / "marks"
         lines = marks.read_text().splitlines() if marks.exists() else []
-        return [line.removeprefix("begin ") for line, _ in groupby(lines)]
+        words = (line.split() for line in lines)
+        return [Mark(step, float(when), job_id) for step, when, job_id in words]
 
     def run(self, source: bytes | Path, pipeline: str = "photo", **options: object) -> JobResult:
         """Enqueue and wait."""
-        job = self.uploads.enqueue(source, pipeline=pipeline, **options)
-        return self.uploads.wait(job.id, timeout=30)
+        return self.wait(self.uploads.enqueue(source, pipeline=pipeline, **options).id)
+
+    def wait(self, job_id: str) -> JobResult:
+        """How a job ends."""
+        return self.uploads.wait(job_id, timeout=PATIENCE)
 
     def files(self, role: str) -> list[str]:
         """The keys in a local store."""
