@@ -201,25 +201,6 @@ class BreakerSettings(Table):
     )
 
 
-class BreakerSettings(Table):
-    """When a store is not asked any more, and when again; the same for all processes."""
-
-    failures: int = Field(
-        default=5,
-        ge=1,
-        description="calls in a row that a store fails before nobody asks it; one commit makes 3",
-    )
-    window: float = Field(
-        default=30.0, gt=0, description="seconds after the first of them in which they count"
-    )
-    open: float = Field(
-        default=10.0, gt=0, description="seconds until one caller finds out whether it is back"
-    )
-    probe: float = Field(
-        default=30.0, gt=0, description="seconds after which that caller counts as dead"
-    )
-
-
 class WorkerSettings(Table):
     """How a worker process behaves."""
 
@@ -258,7 +239,6 @@ class Settings(Table):
     scanner: ScannerSettings = ScannerSettings()
     ledger: LedgerSettings = LedgerSettings()
     heal: HealSettings = HealSettings()
-    breaker: BreakerSettings = BreakerSettings()
     breaker: BreakerSettings = BreakerSettings()
     worker: WorkerSettings = WorkerSettings()
     pipelines: dict[Name, PipelineSettings] = Field(
