@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -40,11 +40,12 @@ class Patience:
 
     Args:
         timing: For tests.
+        pauses: One before each attempt after the first, in seconds at most.
     """
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, timing: Timing, pauses: Sequence[float] = PAUSES) -> None:
         self._timing = timing
-        self._left = list(PAUSES)
+        self._left = list(pauses)
         self._lost = 0.0
 
     @contextmanager

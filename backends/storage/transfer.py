@@ -1,0 +1,122 @@
+"""Take an object from one store to another, proved before the original may go."""
+
+from __future__ import annotations
+
+from uploadmill.backends.storage.base import Access, Feature, ObjectStat, Storage
+from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.errors import IntegrityError, ObjectChanged, ObjectExists, ObjectNotFound
+
+
+def transfer(
+    source: Storage,
+    found: ObjectStat,
+    target: Storage,
+    key: str,
+    *,
+    create_only: bool,
+    access: Access | None = None,
+) -> ObjectStat:
+    """Copy an object to another store as a stream, with all its facts.
+
+    Args:
+        source: Where it is.
+        found: As ``source.stat`` gave it; another state of it is not copied.
+        target: Where it is to be.
+        key: There.
+        create_only: Whether that must be free.
+        access: Who may read the copy; what a new object has when not given.
+
+    Raises:
+        ObjectNotFound: It is gone.
+        ObjectChanged: It was overwritten meanwhile.
+        ObjectExists: *create_only*, and *key* is taken.
+        IntegrityError: The bytes are not those that were put once.
+    """
+    return target.put(
+        key,
+        lambda: source.open(found.key, if_match=found.etag),
+        content_type=found.content_type,
+        metadata=found.metadata,
+        cache_control=found.cache_control,
+        content_disposition=found.content_disposition,
+        access=access,
+        create_only=create_only,
+        sha256=found.sha256,
+    )
+
+
+def bring(source: Storage, key: str, target: Storage, *, newer_wins: bool) -> bool:
+    """Move an object to another store under the same key: copy, read back, then delete.
+
+    Killed in between, both stores have it, and the next call goes on. Access levels go along
+    where both stores have them.
+
+    Args:
+        source: Where it is.
+        key: In both.
+        target: Where it is to be.
+        newer_wins: What becomes of two different objects: the one modified last stays (by the
+            stores' own clocks), or the target's.
+
+    Returns:
+        Whether there was something to move.
+
+    Raises:
+        ObjectChanged: It was overwritten meanwhile; call again.
+        IntegrityError: The copy is not the original; that stays.
+        StorageUnavailable: One of the stores gives no answer.
+    """
+    try:
+        found = source.stat(key)
+        sha256 = _copied(source, found, target, newer_wins=newer_wins)
+        if sha256 is not None:
+            _prove(target, key, found, sha256)
+        _remove(source, found)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def _copied(source: Storage, found: ObjectStat, target: Storage, *, newer_wins: bool) -> str | None:
+    """The sha256 of what *target* must have now; None: it has something else, which stays."""
+    known = Feature.ACCESS_LEVELS in {*source.lacks, *target.lacks}
+    access = None if known else source.access(found.key)
+    for create_only in (True, False):
+        try:
+            return transfer(
+                source, found, target, found.key, create_only=create_only, access=access
+            ).sha256
+        except ObjectExists:
+            there, sha256 = target.stat(found.key), _sha256(source, found)
+            if (there.size, _sha256(target, there)) == (found.size, sha256):
+                return sha256
+            if not (newer_wins and found.modified > there.modified):
+                return None
+    raise AssertionError("a write that may overwrite found an object in its way")
+
+
+def _sha256(store: Storage, stat: ObjectStat) -> str:
+    """Of an object that may have been put by others."""
+    return stat.sha256 or _hash(store, stat.key).sha256
+
+
+def _hash(store: Storage, key: str) -> HashingReader:
+    with store.open(key) as reader:
+        hashing = HashingReader(reader)
+        hashing.drain()
+    return hashing
+
+
+def _prove(target: Storage, key: str, found: ObjectStat, sha256: str) -> None:
+    """Read the copy: what a store says of its sha256 is what it was told."""
+    hashing = _hash(target, key)
+    hashing.verify(target.name, key, sha256)
+    if hashing.size != found.size:
+        raise IntegrityError(target.name, key, "the copy has another size")
+
+
+def _remove(source: Storage, found: ObjectStat) -> None:
+    """Delete the original, if it is still what was looked at."""
+    if source.stat(found.key).etag != found.etag:
+        raise ObjectChanged(source.name, found.key)
+    source.delete(found.key)

@@ -1,0 +1,157 @@
+"""Storages made of real S3 servers' buckets: the contract, and a primary behind a bad network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from services.proxy import Proxy, proxy
+from services.timed_ledger import timed_ledger
+
+from uploadmill.backends.ledger.breaker import SharedBreakers, circuits
+from uploadmill.backends.storage.balanced import BalancedStorage
+from uploadmill.backends.storage.breaker import Circuit
+from uploadmill.backends.storage.contract import run_contract
+from uploadmill.backends.storage.failover import FailoverStorage
+from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.errors import StorageUnavailable
+from uploadmill.settings import BreakerSettings
+
+BUCKET = "uploadmill-tests"
+
+#: Bytes of more than one part.
+LARGE = (5 << 20) + 1
+
+#: What SeaweedFS does wrong by itself: it ignores the access list that a put asks for.
+SERVER_FAULTS = {"access_levels_are_kept"}
+
+#: Seconds in which a store that says nothing must be left: three calls of one second each, pauses,
+#: and as much again for the other store; three times that for a slow machine.
+BOUND = 20.0
+
+
+def bucket(s3_server, name: str, test: str, where: str = BUCKET, **options) -> S3Storage:
+    return S3Storage(
+        where,
+        f"composites/{test}/{name}".replace("[", "-").replace("]", ""),
+        name=name,
+        **{
+            "endpoint_url": s3_server.endpoint,
+            "region": "us-east-1",
+            "access_key": s3_server.access_key,
+            "secret_key": s3_server.secret_key,
+            "part_size": 5 << 20,
+            **options,
+        },
+    )
+
+
+@pytest.fixture
+def through_proxy(s3_server, request) -> Iterator[tuple[Proxy, S3Storage]]:
+    with proxy(s3_server.port) as between:
+        options = {"endpoint_url": between.endpoint, "read_timeout": 1.0}
+        with closing(bucket(s3_server, "primary", request.node.name, **options)) as primary:
+            yield between, primary
+
+
+def failures(storage):
+    # Many parts and pages are the stores' own affair, and checked with each of them.
+    results = run_contract(storage, large=1 << 20, many=20)
+    found = {result.name: result.detail for result in results if not result.ok}
+    return {name: detail for name, detail in found.items() if name not in SERVER_FAULTS}
+
+
+def test_a_bucket_that_fails_over_to_memory_keeps_the_contract(s3_server):
+    primary = bucket(s3_server, "primary", "failover")
+    with closing(FailoverStorage(primary, MemoryStorage("secondary"))) as storage:
+        assert {} == failures(storage)
+
+
+def test_a_bucket_and_memory_that_share_keep_the_contract(s3_server):
+    stores = {"s3": bucket(s3_server, "s3", "balanced"), "memory": MemoryStorage("memory")}
+    members = {name: (store, 1.0) for name, store in stores.items()}
+    with closing(BalancedStorage(members)) as storage:
+        assert {} == failures(storage)
+
+
+@pytest.mark.parametrize("fault", ["black_hole", "refusing"])
+@pytest.mark.parametrize("size", [1000, LARGE])
+def test_a_primary_that_is_gone_is_left_in_time(through_proxy, s3_server, request, fault, size):
+    between, primary = through_proxy
+    secondary = MemoryStorage("secondary")
+    storage = FailoverStorage(primary, secondary)
+    primary.ping()
+    setattr(between, fault, True)
+
+    began = time.monotonic()
+    put = storage.put("a", b"x" * size, create_only=True)
+    stat = storage.stat("a")
+    seconds = time.monotonic() - began
+
+    assert (size, put.sha256) == (stat.size, stat.sha256)
+    assert ["a"] == [each.key for each in secondary.list()]
+    assert seconds < BOUND
+
+    # Back again, with the patience that a server deserves.
+    with closing(bucket(s3_server, "primary", request.node.name)) as primary:
+        assert ["a"] == list(FailoverStorage(primary, secondary).bring_home())
+        assert put.sha256 == primary.stat("a").sha256
+    assert [] == list(secondary.list())
+
+
+def test_two_black_holes_are_unavailable_in_time(through_proxy, s3_server, request):
+    between, primary = through_proxy
+    between.black_hole = True
+    options = {"endpoint_url": between.endpoint, "read_timeout": 1.0}
+    with closing(bucket(s3_server, "secondary", request.node.name, **options)) as secondary:
+        storage = FailoverStorage(primary, secondary)
+        for call in (lambda: storage.put("a", b"1"), lambda: storage.stat("a")):
+            began = time.monotonic()
+            with pytest.raises(StorageUnavailable):
+                call()
+            assert time.monotonic() - began < BOUND
+
+
+@pytest.mark.parametrize("options", [{"secret_key": "wrong"}, {"where": "no-such-bucket"}])
+def test_refused_credentials_and_a_missing_bucket_are_left_at_once(s3_server, options, caplog):
+    primary, secondary = bucket(s3_server, "primary", "refused", **options), MemoryStorage("other")
+    with closing(FailoverStorage(primary, secondary)) as storage:
+        storage.put("a", b"1")
+
+    assert ["a"] == [each.key for each in secondary.list()]
+    alarms = [each.message for each in caplog.records if each.levelname == "ERROR"]
+    assert ["store_broken"] == alarms
+
+
+def test_a_shared_breaker_spares_all_but_one_the_black_hole(through_proxy, redis_url, monkeypatch):
+    monkeypatch.setattr("uploadmill.backends.ledger.breaker.FRESH", 0.0)
+    between, primary = through_proxy
+    with timed_ledger(redis_url) as ledger:
+        settings = BreakerSettings(failures=3)
+        stores = [
+            FailoverStorage(
+                primary,
+                MemoryStorage("secondary"),
+                breakers=SharedBreakers("", settings, scripts=ledger),
+            )
+            for _ in range(2)
+        ]
+        between.black_hole = True
+        stores[0].put("a", b"1")
+        primary.close()
+        before = between.connections
+
+        for number in range(20):
+            stores[1].put(f"{number}", b"1")
+
+        assert before == between.connections
+        assert Circuit.CLOSED != circuits(ledger)["primary"].circuit
+
+        between.black_hole = False
+        ledger.pass_time(11)
+        stores[1].put("home", b"1")
+        assert Circuit.CLOSED == circuits(ledger)["primary"].circuit
+        assert b"1" == primary.read("home", 1)
