@@ -45,7 +45,6 @@ _PARTS = {
     "heal_drop": ("heal_drop",),
     "agree": ("agree",),
     "breaker": ("clock", "breaker"),
-    "breaker": ("clock", "breaker"),
 }
 
 #: A transition's answer travels as one JSON string: redis-py reads each word of an array slowly.
