@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from uploadmill.backends.ledger import heal_queue
@@ -21,7 +20,6 @@ from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.ledger.whole import has, is_whole
 from uploadmill.backends.storage.base import Readable, Storage
 from uploadmill.errors import IntegrityError, InvalidSettings, ObjectExists, ObjectNotFound
-from uploadmill.ids import new_nonce
 from uploadmill.job import JobResult, OutputFile, Placement
 from uploadmill.settings import HealSettings
 from uploadmill.wire import RECALLED
@@ -71,6 +69,7 @@ class Healer:
         self.jobs = Pace(settings.jobs_per_second)
         self.bytes = 0
         self._pace = Pace(settings.bytes_per_second)
+        self._apart = False
 
     def heal(self, job_id: str, *, due: bool = True) -> Did:
         """Do what is to be done about a job.
@@ -146,7 +145,7 @@ class Healer:
             self._copy_result(key)
         except ObjectNotFound as error:
             return self._missing(job_id, str(error))
-        if self.settler.stores.staging.exists(f"{RECALLED}{job_id}.json"):
+        if self._is_recalled(job_id):
             return self._take_back(job_id, result)
         answer = self.ledger.relocate(job_id, Placement.SECONDARY, Placement.PRIMARY)
         if answer == Placement.RECALLED:
@@ -229,7 +228,9 @@ class Healer:
 
     def _take_back(self, job_id: str, result: JobResult) -> Did:
         """The job was recalled: its outputs must be visible nowhere."""
-        _delete(self.primary, self.settler.stores.result_key(job_id), result)
+        # In this order: a store that has the result has all the job's outputs.
+        self.primary.delete(self.settler.stores.result_key(job_id))
+        _delete_outputs(self.primary, result)
         return "recalled"
 
     # -- away ---------------------------------------------------------------------------------
@@ -244,34 +245,34 @@ class Healer:
         if not is_whole(stores, self.primary, result, self._paced):
             log.error("not_whole_on_primary", extra={"job": job_id})
             return "damaged"
-        self._apart  # noqa: B018 - asked once, before the first deletion
         # Said before it is done: a deletion that nobody can trace back must not happen.
         log.info("cleared", extra={"job": job_id, "store": self.secondary.name})
-        _delete(self.secondary, key, result)
+        self.secondary.delete(key)
+        self._must_be_apart(job_id, key, result)
+        _delete_outputs(self.secondary, result)
         return "cleared"
 
-    @cached_property
-    def _apart(self) -> bool:
-        """That what is deleted on the secondary stays on the primary.
+    def _must_be_apart(self, job_id: str, key: str, result: JobResult) -> None:
+        """Make sure, once, that what was deleted on the secondary is still on the primary.
 
         Raises:
-            InvalidSettings: The two are one place.
+            InvalidSettings: The two are one place; ``result.json`` is there again.
         """
-        key = self.settler.stores.output_key("heal", new_nonce())
-        self.primary.put(key, b"is this the secondary, too?\n", content_type="text/plain")
-        try:
-            if self.secondary.exists(key):
-                raise InvalidSettings(
-                    "primary and secondary are the same place; nothing was deleted. Give "
-                    "secondary.url another bucket, prefix or folder"
-                )
-        finally:
-            self.primary.delete(key)
-        return True
+        self._apart = self._apart or self.primary.exists(key) or self._is_recalled(job_id)
+        if self._apart:
+            return
+        document = result.model_dump_json().encode()
+        with suppress(ObjectExists):
+            self.primary.put(key, document, content_type="application/json", create_only=True)
+        raise InvalidSettings(
+            "primary and secondary are the same place; no output was deleted. Give "
+            "secondary.url another bucket, prefix or folder"
+        )
+
+    def _is_recalled(self, job_id: str) -> bool:
+        return self.settler.stores.staging.exists(f"{RECALLED}{job_id}.json")
 
 
-def _delete(store: Storage, result_key: str, result: JobResult) -> None:
-    """``result.json`` first: a store that has it has all the job's outputs."""
-    store.delete(result_key)
+def _delete_outputs(store: Storage, result: JobResult) -> None:
     if result.outputs:
         store.delete(*(made.key for made in result.outputs.values()))
