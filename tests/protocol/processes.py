@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from uploadmill.backends.storage.base import CHUNK, opener
 from uploadmill.errors import LedgerUnavailable, StorageUnavailable
 
 #: What a process may find when its call comes back.
@@ -136,7 +137,8 @@ class Seen:
     def _call(self, name: str, value: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         fault = self._process.fault
         if fault == LATE and name == "put":
-            content = args[1] if isinstance(args[1], bytes) else args[1].read_bytes()
+            with opener(args[1])() as stream:
+                content = stream.read(CHUNK)
             self._late(lambda: value(args[0], content, *args[2:], **kwargs))
             raise self._unavailable()
         if fault == REFUSED:

@@ -13,9 +13,10 @@ import pytest
 from protocol.workers import Run
 from services.timed_ledger import TimedLedger
 
-from uploadmill.backends.ledger import gc, proposals, settle
+from uploadmill.backends.ledger import gc, healing, proposals, settle
 from uploadmill.backends.ledger import ledger as ledger_module
 from uploadmill.backends.ledger import reconcile as reconcile_module
+from uploadmill.backends.ledger.heal import Healer
 from uploadmill.backends.ledger.reconcile import reconcile
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import memory, placing
@@ -40,6 +41,7 @@ class Product:
     upload_key: Callable[[str, str], str] = staging.upload_key
     fresh: Callable[..., bool] = acceptance._fresh
     reconcile: Callable[[Settler], Any] = reconcile
+    healer: type[Healer] = Healer
     unneeded: Callable[..., Any] = gc._unneeded
     constants: Any = LedgerSettings
 
@@ -77,3 +79,4 @@ def put_in_place(patch: pytest.MonkeyPatch, product: Product, world: World) -> N
     patch.setattr(staging, "upload_key", product.upload_key)
     patch.setattr(acceptance, "_fresh", product.fresh)
     patch.setattr(gc, "_unneeded", product.unneeded)
+    patch.setattr(healing, "Healer", product.healer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -12,8 +13,9 @@ from services.timed_ledger import TimedLedger
 
 from uploadmill.backends.ledger import gc, proposals
 from uploadmill.backends.ledger.decisions import Decision, read_document
+from uploadmill.backends.ledger.heal import Healer
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.errors import AcceptanceUnknown, ObjectExists
+from uploadmill.errors import AcceptanceUnknown, ObjectExists, StorageUnavailable
 from uploadmill.job import JobResult, JobState, Outcome
 from uploadmill.producer import acceptance
 from uploadmill.settings import LedgerSettings
@@ -65,6 +67,25 @@ class DiscardsAllItPut(Settler):
     def discard(self, outcome: Outcome, put: Any) -> None:
         nameless = outcome.result.model_copy(update={"outputs": {}})
         super().discard(outcome.model_copy(update={"result": nameless}), put)
+
+
+class DiscardsWhatIsElsewhere(Settler):
+    """Who lost deletes what it put anywhere but where the outcome says, whatever its key."""
+
+    def discard(self, outcome: Outcome, put: Any) -> None:
+        for placed, key in put:
+            if placed is not outcome.placed:
+                with suppress(StorageUnavailable):
+                    self.stores.at(placed).delete(key)
+        super().discard(outcome, put)
+
+
+class ResultFirst(Healer):
+    """Heal copies ``result.json`` before the outputs."""
+
+    def _bring_home(self, job_id: str, found: Any) -> Any:
+        self._copy_result(self.settler.stores.result_key(job_id))
+        return super()._bring_home(job_id, found)
 
 
 def replaced(name: str, *changes: tuple[str, str]) -> type[TimedLedger]:
@@ -139,6 +160,11 @@ def short_tombstones(**_: float) -> LedgerSettings:
     """Outcomes are collected before workspaces; settings would refuse this."""
     changes = {"tombstone_keep": 7200.0, "stage_grace": 3600.0, "keep_rejected": 0.0}
     return LedgerSettings.model_construct(**{**LedgerSettings().model_dump(), **changes})
+
+
+def without_grace(**_: float) -> LedgerSettings:
+    """The secondary's copy goes as soon as the record names the primary."""
+    return LedgerSettings(heal_grace=0)
 
 
 def nobody_reconciles(_: Settler) -> None:

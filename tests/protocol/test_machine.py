@@ -51,7 +51,7 @@ KEYS = ("one", "two", "three")
 TIMES = (1.0, 31.0, 31.0, 130.0, 400.0, 86_401.0, 43_201.0)
 
 #: Who else comes by.
-OTHERS = ("cancel", "reconcile", "reconcile", "collect", "replay", "clear")
+OTHERS = ("cancel", "reconcile", "reconcile", "collect", "replay", "clear", "heal", "heal")
 
 #: What happens to Redis.
 TROUBLES = ("copy", "copy", "copy", "put back", "put back", "flush")
@@ -142,6 +142,7 @@ class Machine(RuleBasedStateMachine):
             "cancel": lambda: world.canceller(job),
             "reconcile": world.reconciler,
             "collect": world.collector,
+            "heal": world.healer,
             "replay": lambda: world.replayer(job),
             "clear": lambda: world.clearer(number % 2, budget=0),
         }

@@ -17,7 +17,9 @@ from protocol.switched_off import (
     DecidedByTheStoreWrittenTo,
     DecidesBeforeTheCopy,
     DiscardsAllItPut,
+    DiscardsWhatIsElsewhere,
     MissingSourceFails,
+    ResultFirst,
     accepting_old_bytes,
     key_without_nonce,
     nobody_reconciles,
@@ -27,6 +29,7 @@ from protocol.switched_off import (
     trusting,
     undecided,
     withdrawing,
+    without_grace,
 )
 from protocol.watch import Violation
 from protocol.workers import Worker
@@ -222,6 +225,44 @@ def poison_wrongly_by_lost_replies(world: World) -> None:
         world.pass_time(400)
 
 
+def stored_on_the_secondary(world: World) -> str:
+    job = accepted(world)
+    world.stores.primary.out = True
+    world.finish(world.wake(job))
+    world.stores.primary.out = False
+    return job
+
+
+def healed_half_way(world: World) -> None:
+    stored_on_the_secondary(world)
+    healer = world.healer()
+    world.until(healer, "primary.put media/")
+    world.finish(healer)
+    world.empty_redis()
+
+
+def cleared_and_rolled_back(world: World) -> None:
+    stored_on_the_secondary(world)
+    world.copy_redis()
+    world.finish(world.healer())
+    world.pass_time(HOUR)
+    world.finish(world.healer())
+    world.put_back()
+    world.watch.look()
+
+
+def loser_deletes_the_healed_copy(world: World) -> None:
+    for node in world.nodes:
+        node.maker = "the same version"
+    job = accepted(world)
+    loser = frozen_at(world, world.wake(job, 0), OUTCOME)
+    world.stores.primary.out = True
+    world.finish(world.wake(job, 1))
+    world.stores.primary.out = False
+    world.finish(world.healer())
+    world.finish(loser)
+
+
 def tombstone_gone(world: World) -> None:
     job = accepted(world)
     worker = world.wake(job)
@@ -281,8 +322,11 @@ CASES = [
     Case("13", poison_for_ever_by_crashes, "I8", Product(ledger=FORGIVING)),
     Case("14", poison_wrongly, "I8", Product(ledger=WITHOUT_REFUND)),
     Case("15", poison_wrongly_by_lost_replies, "I8", Product(ledger=CLAIMS_ONCE)),
+    Case("16", healed_half_way, "I4", Product(healer=ResultFirst)),
+    Case("17", cleared_and_rolled_back, "I4", Product(constants=without_grace)),
     Case("19", tombstone_gone, "I1", Product(constants=short_tombstones)),
     Case("20", lost_tail, "I7", Product(reconcile=nobody_reconciles)),
+    Case("21", loser_deletes_the_healed_copy, "I4", Product(settler=DiscardsWhatIsElsewhere)),
 ]
 
 

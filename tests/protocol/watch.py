@@ -147,13 +147,19 @@ class Watch:
     def _check_places(self) -> None:
         for job_id, outcome in self.outcomes.items():
             if outcome.placed is not None and self.world.object("staging", _outcome_key(job_id)):
-                self._check_outputs(self.world.stores.at(outcome.placed), job_id, outcome.result)
+                self._check_outputs(self._home(outcome), job_id, outcome.result)
         for job_id, (outcome, location) in self._ended.items():
             if location:
                 store = self.world.store(location)
                 if f"{self.world.prefix}{job_id}/result.json" not in store._objects:
                     raise Violation("I4", job_id, f"no result.json in the {location}")
                 self._check_outputs(store, job_id, outcome.result)
+
+    def _home(self, outcome: Outcome) -> Any:
+        """The store that has the outputs: heal may have brought them to the primary."""
+        primary = self.world.stores.primary
+        healed = f"{self.world.prefix}{outcome.job.id}/result.json" in primary._objects
+        return primary if healed else self.world.stores.at(outcome.placed)
 
     def _check_outputs(self, store: Any, job_id: str, result: JobResult) -> None:
         for output in result.outputs.values():
@@ -242,6 +248,21 @@ class Watch:
         ]
         if left:
             raise Violation("I6", "all", f"left behind: {left}")
+
+    def healed(self, queue: list[str]) -> None:
+        """I6: nothing that an outcome names is left on the secondary, and nobody is to look."""
+        stored = {
+            output.key
+            for outcome in self.outcomes.values()
+            for output in outcome.result.outputs.values()
+        }
+        left = [
+            key
+            for key, _ in self.world.objects("secondary", "")
+            if key in stored or key.endswith("/result.json")
+        ]
+        if left or queue:
+            raise Violation("I6", "all", f"not healed: {left}, to be healed: {queue}")
 
     def collected(self, workspaces: list[str]) -> None:
         """I6: after everything's time only what an end names is left, and what is infected."""

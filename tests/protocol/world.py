@@ -20,9 +20,11 @@ from protocol.product import Product, put_in_place
 from protocol.things import ROLES, Things
 from protocol.workers import STEP_LIMIT, Node, Worker
 
-from uploadmill.backends.ledger import gc, proposals
+from uploadmill.backends.ledger import gc, healing, proposals
 from uploadmill.backends.ledger.answers import End, Go
-from uploadmill.backends.ledger.ledger import OPEN
+from uploadmill.backends.ledger.heal_queue import HOLD
+from uploadmill.backends.ledger.healing import find_stranded
+from uploadmill.backends.ledger.ledger import HEAL, OPEN
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import StepTimeout, UploadmillError
@@ -32,9 +34,12 @@ from uploadmill.producer.acceptance import Job
 from uploadmill.producer.clients import Clients
 from uploadmill.producer.replaying import replay
 from uploadmill.producer.staging import Request
-from uploadmill.settings import Settings
+from uploadmill.settings import HealSettings, Settings
 from uploadmill.worker.clearing import Clearing
 from uploadmill.worker.workspace import Workspaces
+
+#: Virtual time does not pass while somebody sleeps.
+UNPACED = HealSettings(jobs_per_second=1e9, bytes_per_second=1e12)
 
 
 class Producer(Process):
@@ -125,9 +130,22 @@ class World(Things):
     def reconciler(self) -> Process:
         def main(process: Process) -> Any:
             with suppress(UploadmillError):
-                return self.product.reconcile(self.settler(process))
+                settler = self.settler(process)
+                self.product.reconcile(settler)
+                return find_stranded(settler)
 
         return self._begin(Process(self._name("reconciler"), main))
+
+    def healer(self) -> Process:
+        """Somebody who brings home what is due."""
+
+        def main(process: Process) -> Any:
+            with suppress(UploadmillError):
+                report = healing.heal(self.settler(process), UNPACED)
+                assert not report.damaged, report
+                return report
+
+        return self._begin(Process(self._name("healer"), main))
 
     def collector(self, *, orphans: bool = False) -> Process:
         def main(process: Process) -> Any:
@@ -246,12 +264,21 @@ class World(Things):
             self.pass_time(max(0.001, left[0][1] / 1000 - self.time() + 0.001))
         self.finish(self.reconciler())
         self.watch.settled()
+        self._heal_all()
         for _ in range(3):
             self.pass_time(self.ledger.constants.tombstone_keep + 1)
             self.finish(self.collector(orphans=True))
         for number in range(len(self.nodes)):
             self.finish(self.clearer(number, budget=0))
         self.watch.collected([str(path) for path in self.folder.glob("*/jobs/*")])
+
+    def _heal_all(self) -> None:
+        """Twice: what is brought home now, or found to be there, is cleared after the grace."""
+        for _ in range(2):
+            self.finish(self.healer())
+            self.pass_time(self.ledger.constants.heal_grace + HOLD)
+        self.finish(self.healer())
+        self.watch.healed(self.ledger.redis.zrange(HEAL, 0, -1))
 
     def close(self) -> None:
         for process in self.processes:
