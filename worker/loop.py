@@ -77,6 +77,7 @@ class JobRun:
         self.job_id = job_id
         self.events = app.step_events(task.request.hostname or "")
         self.token = ""
+        self.began_at = Pin.step
 
     def run(self) -> None:
         """Claim the job, run its steps, end it or give it back."""
@@ -117,6 +118,7 @@ class JobRun:
             record = replace(answer.record, step=_step(answer))
             folder = self.mill.workspaces.folder(record)
             self.mill.current = CurrentStep(record, answer.token, folder)
+            self.began_at = record.step
             RUNNING.note(self.job_id, self.token, record.step)
             self._close_rows(record)
         return self._enter_workspace(answer) if isinstance(answer, Go) else answer
@@ -314,7 +316,9 @@ class JobRun:
     def _settle(self, proposal: Outcome, result: StepResult | None = None) -> Reply:
         """End the job, or give it back where a store it needs for that does not answer."""
         try:
-            outcome = self.mill.settler.settle(proposal, result.put if result else ())
+            put = result.put if result else ()
+            repeated = self.began_at == Commit.step
+            outcome = self.mill.settler.settle(proposal, put, repeated=repeated)
         except LedgerUnavailable:
             log.warning("record_follows_later", extra={"job": self.job_id})
             return Answer("ok")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from uploadmill.backends.ledger import proposals
+from uploadmill.backends.ledger import heal_queue, proposals
 from uploadmill.backends.ledger.answers import Terminal
 from uploadmill.backends.ledger.clock import boot_time
 from uploadmill.backends.ledger.decisions import Decision, Decisions, read_document
@@ -36,12 +36,19 @@ class Settler:
         self.stores = stores
         self.decisions = Decisions(stores.staging)
 
-    def settle(self, proposal: Outcome, put: Sequence[tuple[Placement, str]] = ()) -> Outcome:
+    def settle(
+        self,
+        proposal: Outcome,
+        put: Sequence[tuple[Placement, str]] = (),
+        *,
+        repeated: bool = False,
+    ) -> Outcome:
         """End a job as *proposal* says, or as it was decided before.
 
         Args:
             proposal: How this run would end the job.
             put: The outputs this run has put, by store and key.
+            repeated: An earlier run may have put outputs, too, and was broken off.
 
         Returns:
             The outcome that stands.
@@ -56,6 +63,8 @@ class Settler:
         self.discard(decision.outcome, put)
         _alarm_if_infected(proposal, decision.outcome)
         self.conclude(decision, began=began)
+        if repeated or any(role is Placement.SECONDARY for role, _ in put):
+            self._have_strays_cleared(decision.outcome)
         return decision.outcome
 
     def conclude(self, decision: Decision, began: float | None = None) -> None:
@@ -110,6 +119,15 @@ class Settler:
             except StorageUnavailable as error:
                 extra = {"job": outcome.job.id, "key": key, "reason": str(error)}
                 log.warning("output_not_discarded", extra=extra)
+
+    def _have_strays_cleared(self, outcome: Outcome) -> None:
+        """Have outputs taken away that a broken off run has put where the job does not end.
+
+        Under keys that the outcome names, so nobody may simply delete them; whoever heals first
+        makes sure that the primary has everything.
+        """
+        if outcome.placed is Placement.PRIMARY:
+            heal_queue.put(self.ledger, [outcome.job.id], 0, only="new")
 
     def cancel(self, job_id: str) -> Outcome:
         """Cancel a job: the outcome says whether it was in time.

@@ -1,5 +1,6 @@
 """From a proposal to an ended job, whoever comes first, whatever is out."""
 
+import hashlib
 import json
 import logging
 
@@ -15,13 +16,16 @@ from services.memory_stores import (
 )
 from services.timed_ledger import OTHER_SHA256, PAYLOAD, brought_to, new_job
 
+from uploadmill.backends.ledger import heal_queue
 from uploadmill.backends.ledger import settle as settle_module
 from uploadmill.backends.ledger.answers import End
+from uploadmill.backends.ledger.heal import Healer
 from uploadmill.backends.ledger.ledger import ENDED
 from uploadmill.backends.ledger.record import Ended
 from uploadmill.errors import JobNotFound, LedgerUnavailable, StorageUnavailable
 from uploadmill.ids import new_job_id
 from uploadmill.job import Envelope, JobResult, JobState, Outcome, Placement
+from uploadmill.settings import HealSettings
 
 
 @pytest.fixture
@@ -122,6 +126,30 @@ def test_a_key_that_the_outcome_names_is_never_discarded_in_any_store(settler, s
 
     assert output(stores, job).key in stores.primary.keys()  # noqa: SIM118 - not a dictionary
     assert output(stores, job).key in stores.secondary.keys()  # noqa: SIM118
+
+
+def test_what_a_broken_off_run_left_on_the_secondary_is_to_be_cleared(settler, stores, ledger, job):
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    proposal, put = storing(stores, job, sha256=sha256)
+    _, strays = storing(stores, job, placed=Placement.SECONDARY, sha256=sha256)
+
+    settler.settle(proposal, [*put, *strays])
+
+    assert [job.id] == list(heal_queue.queued(ledger))
+    assert "cleared" == Healer(settler, HealSettings()).heal(job.id)
+    assert set() == stores.secondary.keys()
+    assert {put[0][1], f"media/{job.id}/result.json"} == stores.primary.keys()
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_only_a_repeated_commit_may_have_left_something_it_does_not_know_of(
+    settler, stores, ledger, job, repeated
+):
+    proposal, put = storing(stores, job)
+
+    settler.settle(proposal, put, repeated=repeated)
+
+    assert [job.id] * repeated == list(heal_queue.queued(ledger))
 
 
 def test_leftovers_in_a_store_that_is_out_do_not_keep_a_job_open(settler, stores, ledger, job):
