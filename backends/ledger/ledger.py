@@ -76,8 +76,14 @@ class Ledger(Scripts):
         with serving():
             self.redis.set(LEDGER_PREFIX + "probe", 1, ex=1)
 
-    def accept(self, job: UploadJob, payload_hash: str) -> Accepted:
-        """Open a record for *job*, or say what is there already."""
+    def accept(self, job: UploadJob, payload_hash: str, *, woken: bool = True) -> Accepted:
+        """Open a record for *job*, or say what is there already.
+
+        Args:
+            job: What to do.
+            payload_hash: Tells another payload of the same job.
+            woken: Whether the caller sends a wake; otherwise the sweeper does, at once.
+        """
         reply = self._run(
             "accept",
             job.id,
@@ -86,6 +92,7 @@ class Ledger(Scripts):
             _ms(job.deadline),
             _ms(self.constants.publish_grace),
             RECORD_VERSION,
+            "1" if woken else "",
             waits=self._waits,
         )
         outcome = Outcome.model_validate_json(reply[1]) if reply[0] == "ended" else None

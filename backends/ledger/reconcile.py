@@ -100,5 +100,5 @@ def _reconciled(settler: Settler, job_id: str) -> Did:
     envelope = settler.decisions.envelope(job_id)
     if envelope is None:  # ended and cleaned up since the listing
         return "known"
-    answer = settler.ledger.accept(envelope.job, envelope.payload_hash)
+    answer = settler.ledger.accept(envelope.job, envelope.payload_hash, woken=False)
     return "reopened" if answer.name == "new" else "known"

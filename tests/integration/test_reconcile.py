@@ -13,7 +13,7 @@ from services.memory_stores import (
 )
 from services.timed_ledger import CLOCK, PLAN, brought_to
 
-from uploadmill.backends.ledger.ledger import ENDED, JOB
+from uploadmill.backends.ledger.ledger import ENDED, JOB, OPEN
 from uploadmill.backends.ledger.lookup import status
 from uploadmill.backends.ledger.reconcile import Reconciled, reconcile
 from uploadmill.backends.ledger.record import Ended, Record
@@ -40,6 +40,21 @@ def test_a_job_that_redis_forgot_is_opened_again(settler, ledger):
 
     assert ledger.read(job.id).job == job
     assert brought_to(ledger, job, "commit").step == "commit"
+
+
+def test_a_job_that_was_opened_again_is_woken_at_once_whatever_waits_in_the_queue(settler, ledger):
+    waiting, forgotten = enqueued(settler), enqueued(settler)
+    ledger.redis.delete(JOB + forgotten.id)
+    ledger.redis.zrem(OPEN, forgotten.id)
+
+    reconcile(settler)
+
+    assert [forgotten.id] == ledger.due(10, heads=[waiting.id])
+    # And its own message, where it was not lost after all, tells nothing of the others
+    ledger.redis.delete(JOB + forgotten.id)
+    reconcile(settler)
+    ledger.pass_time(601)
+    assert {waiting.id, forgotten.id} == {*ledger.due(10, heads=[forgotten.id])}
 
 
 def test_a_job_that_redis_knows_is_left_alone(settler, ledger):
@@ -142,7 +157,7 @@ def test_without_a_staging_store_or_a_ledger_it_says_so(settler, monkeypatch):
 
     settler.stores.staging.out = False
 
-    def gone(*_):
+    def gone(*_, **__):
         raise LedgerUnavailable("no answer")
 
     monkeypatch.setattr(settler.ledger, "accept", gone)

@@ -1,12 +1,17 @@
 -- accept: open a record for a job, once.
--- ARGV id, doc, payload_hash, deadline ms, publish_grace ms, record version
+-- ARGV id, doc, payload_hash, deadline ms, publish_grace ms, record version, woken (1 or '')
 local now = clock()
 local r = read('state', 'payload_hash')
 if r.state == '' then
   redis.call('HSET', job, 'v', ARGV[6], 'state', 'open', 'doc', ARGV[2], 'payload_hash', ARGV[3],
     'step', 'pin', 'token', '', 'fence', 0, 'accepted_at', now, 'next_at', now,
     'deadline', now + ARGV[4])
-  redis.call('ZADD', open, now + ARGV[5], id)
+  if ARGV[7] == '' then
+    redis.call('HSET', job, 'wake', '0:0') -- nobody sends one, and none is behind the queue's head
+    redis.call('ZADD', open, now, id)
+  else
+    redis.call('ZADD', open, now + ARGV[5], id)
+  end
   redis.call('ZADD', since, now, id)
   count('accepted')
   return { 'new' }

@@ -29,7 +29,7 @@ local function read(id)
   return r
 end
 
--- When the wake was sent that nobody has taken yet; nil where there is none. Who claims a job has
+-- When the wake was sent that nobody has taken yet; nil where there is none, 0 where none was sent. Who claims a job has
 -- taken its wake, and raises the fence.
 local function sent(r)
   local fence, at = r.wake:match('^(%d+):(%d+)$')
@@ -43,7 +43,7 @@ local function passed()
   for i = 8, #ARGV do
     local r = read(ARGV[i])
     local at = r.state == 'open' and sent(r)
-    if at then return at - DISORDER end
+    if at and at > 0 then return at - DISORDER end
   end
   return now - UNSEEN
 end
