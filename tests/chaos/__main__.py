@@ -128,7 +128,7 @@ def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         for name, row in rows.items()
         if name in SCENARIOS
     }
-    found = {"sweeper_off": "lost", "outcome_off": "doubled"}
+    found = {"sweeper_off": "lost", "outcome_off": "doubled", "heal_off": "wrong"}
     controls = {name: {kind: rows[name][kind]} for name, kind in found.items() if name in rows}
     return {"scenarios": scenarios, "controls": controls}
 

@@ -1,16 +1,18 @@
-"""``uploadmill recover`` or ``gc`` that dies where a test has armed a job: ``COMMAND …``."""
+"""``uploadmill recover``, ``heal`` or ``gc`` that dies where a test has armed a job."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from chaos import points
+from chaos import healing_points, points
 from uploadmill.worker.cli import main
 
 options = {"folder": os.environ["CHAOS_ARMED"], "stop_for": 1.0}
 if "gc" in sys.argv:
     points.put_in_collection(options)
+elif "heal" in sys.argv:
+    healing_points.put_in(options)
 else:
     points.put_in(options)
 main(sys.argv[1:])

@@ -103,6 +103,9 @@ class Checker:
             root = self.places.folder / role
             there = {str(path.relative_to(root)) for path in files_below(root / entry.id)}
             wanted = {*named, f"{entry.id}/result.json"} if stored and role == location else set()
+            if role == "secondary" and location != role == outcome.placed:
+                # It was healed: the copy waits here until the grace is over.
+                there -= {f"{entry.id}/result.json"}
             if stored and not wanted:
                 # A commit broken off by an outage leaves named bytes there, until they are
                 # collected. Without a result.json nobody is told of them.

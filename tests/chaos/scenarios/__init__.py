@@ -6,6 +6,7 @@ from chaos.scenario import Scenario
 from chaos.scenarios import (
     collecting,
     controls,
+    healing,
     killing,
     messages,
     nodes,
@@ -23,6 +24,7 @@ SCENARIOS: dict[str, Scenario] = {
         killing.POINTS,
         killing.TAKEN_OVER,
         collecting.COLLECTION,
+        healing.HEALING,
         redis_faults.REDIS,
         redis_faults.EMPTIED,
         messages.DOUBLED,
@@ -40,5 +42,6 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 CONTROLS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (controls.SWEEPER_OFF, controls.OUTCOME_OFF)
+    scenario.name: scenario
+    for scenario in (controls.SWEEPER_OFF, controls.OUTCOME_OFF, healing.HEAL_OFF)
 }
