@@ -22,6 +22,7 @@ test: ## run all tests against real servers, with coverage
 	@deploy/install-debian.sh libmagic1 clamav-daemon chromium rabbitmq-server
 	@scripts/setup .venv 3.11 3.12 3.13
 	@scripts/wheelhouse
+	@scripts/node-servers
 	@scripts/test
 
 check: setup ## lint, format, types, layers, licences, known vulnerabilities
@@ -47,5 +48,6 @@ lock: ## lock the requirements anew (UPGRADE=1: to the newest versions)
 
 clean: ## remove what these commands made, except var/ (the demonstration's files)
 	rm -rf .venv .venv-3.* wheelhouse build dist *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf tests/services/node/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
