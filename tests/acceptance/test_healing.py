@@ -75,9 +75,9 @@ class Reader(threading.Thread):
         return self.seen
 
 
-def keys(mill: Mill, role: str) -> set[str]:
+def keys(mill: Mill, role: str, job_id: str) -> set[str]:
     store = getattr(stores_from(mill.environment.settings), role)
-    found = {stat.key for stat in store.list()}
+    found = {stat.key for stat in store.list(f"{job_id}/")}
     store.close()
     return found
 
@@ -91,7 +91,7 @@ def test_a_job_that_failed_over_comes_home_and_is_readable_all_the_while(line):
     result = mill.run(photograph(400, 300))
     assert JobState.STORED == result.state
     assert {"secondary"} == {output.store for output in result.outputs.values()}
-    stored = keys(mill, "secondary")
+    stored = keys(mill, "secondary", result.job_id)
 
     # When the primary is back
     reader = Reader(mill, result.job_id)
@@ -99,10 +99,10 @@ def test_a_job_that_failed_over_comes_home_and_is_readable_all_the_while(line):
     primary.refusing = False
 
     # Then the running worker brings it home, and clears the secondary
-    assert eventually(lambda: not keys(mill, "secondary"), 60)
+    assert eventually(lambda: not keys(mill, "secondary", result.job_id), 60)
     seen = reader.stop()
     worker.stop()
-    assert stored == keys(mill, "primary")
+    assert stored == keys(mill, "primary", result.job_id)
     told = mill.uploads.status(result.job_id).result
     assert {"primary"} == {output.store for output in told.outputs.values()}
     assert {True} == {right for _, right in seen}
