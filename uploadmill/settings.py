@@ -211,6 +211,11 @@ class WorkerSettings(Table):
     )
     visibility_timeout: float = Field(default=3600.0, gt=0, description="seconds, of the broker")
     liveness_file: Path | None = Field(default=None, description="touched once a second")
+    canary: float = Field(
+        default=300.0,
+        gt=0,
+        description="seconds between two small objects put into the secondary to see that it works",
+    )
     workspace_budget: int = Field(
         default=20_000_000_000, ge=0, description="bytes that waiting jobs may keep on this node"
     )

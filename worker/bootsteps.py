@@ -13,6 +13,7 @@ from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.errors import InvalidSettings, LedgerUnavailable
 from uploadmill.producer.publish import Publisher
 from uploadmill.worker.backlog import backlog_of
+from uploadmill.worker.canary import Canary
 from uploadmill.worker.chores import Chore, Chores
 from uploadmill.worker.clearing import Clearing
 from uploadmill.worker.healing import Healing
@@ -211,6 +212,27 @@ class HealStep(StartStopStep):
         self.stop(worker)
 
 
+class CanaryStep(StartStopStep):
+    """Keeps the secondary exercised, while the worker takes jobs."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Start sending canaries."""
+        settings = worker.app.settings
+        ledger = Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)
+        self.canary = Canary(ledger, settings.worker.canary)
+        self.canary.start()
+
+    def stop(self, worker: Any) -> None:
+        """End the one that may be on its way."""
+        self.canary.stop()
+
+    def terminate(self, worker: Any) -> None:
+        """The same on a cold shutdown."""
+        self.stop(worker)
+
+
 STEPS = (
     AgreementStep,
     EventsFlag,
@@ -218,6 +240,7 @@ STEPS = (
     CrashStep,
     ReconcileStep,
     HealStep,
+    CanaryStep,
     ChoresStep,
     LivenessStep,
     TimersStep,

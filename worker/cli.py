@@ -20,6 +20,7 @@ COMMANDS = (
     "recover",
     "heal",
     "gc",
+    "canary",
     "check",
     "storage",
     "dev",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from uploadmill.settings import Settings
+from uploadmill.worker.checks.circuits import check_circuits
 from uploadmill.worker.checks.configured import (
     check_apart,
     check_limits,
@@ -30,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     check_durability,
     check_nodes,
     check_stores,
+    check_circuits,
     check_scanner,
     check_libmagic,
     check_codecs,

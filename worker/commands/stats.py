@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from itertools import chain
+from typing import Any
 
 import click
 
+from uploadmill.backends.ledger.breaker import CircuitState, circuits
+from uploadmill.backends.ledger.canary import CanaryState, canaries
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.stats import Stats
 from uploadmill.backends.ledger.stats import stats as count
+from uploadmill.backends.storage.breaker import Circuit
 from uploadmill.settings import Settings
 from uploadmill.worker.commands.show import table
+
+#: A name, a number or word, and what it means.
+Row = tuple[str, str, str]
 
 
 @click.command()
@@ -25,11 +33,32 @@ def stats(*, as_json: bool) -> None:
     """
     settings = Settings.load()
     with closing(Ledger(settings.redis_url, settings.ledger)) as ledger:
-        found = count(ledger)
-    click.echo(json.dumps(asdict(found)) if as_json else "\n".join(_report(found)))
+        found, broken, sent = count(ledger), circuits(ledger), canaries(ledger)
+    if as_json:
+        stores = {"circuits": _each(broken), "canaries": _each(sent)}
+        click.echo(json.dumps(asdict(found) | stores))
+        return
+    click.echo("\n".join(_report(found, _circuits(broken), _canaries(sent))))
 
 
-def _report(found: Stats) -> Iterator[str]:
+def _each(states: Mapping[str, CircuitState] | Mapping[str, CanaryState]) -> dict[str, Any]:
+    return {store: asdict(state) for store, state in states.items()}
+
+
+def _circuits(broken: Mapping[str, CircuitState]) -> Iterator[Row]:
+    for store, state in broken.items():
+        what = f"for {_age(state.since)}, opened {state.openings} times"
+        why = f": {state.reason}" if state.circuit is not Circuit.CLOSED else ""
+        yield f"circuit {store}", state.circuit, what + why
+
+
+def _canaries(sent: Mapping[str, CanaryState]) -> Iterator[Row]:
+    for store, state in sent.items():
+        what = f"{_age(state.ago)} ago, took {state.ms:.0f} ms"
+        yield f"canary {store}", "ok" if state.ok else "FAULT", state.reason or what
+
+
+def _report(found: Stats, *stores: Iterable[Row]) -> Iterator[str]:
     rows = [
         ("open", str(found.open), "accepted, running or waiting"),
         ("  accepted", str(found.accepted), "nobody works on them yet"),
@@ -48,6 +77,7 @@ def _report(found: Stats) -> Iterator[str]:
         ("crashed", str(found.crashed), "children that died at work"),
         ("fenced", str(found.fenced), "calls of workers that had lost their lease"),
         ("vanished", str(found.vanished), "open jobs whose records were gone"),
+        *chain(*stores),
     ]
     yield from table(rows)
 
