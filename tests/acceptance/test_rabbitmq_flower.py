@@ -6,28 +6,22 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from acceptance.test_flower import CHROMIUM, ids, rows, tasks
+from acceptance.test_flower import CHROMIUM, ids, rows, state, tasks
 from pictures import photograph
 from playwright.sync_api import Page, sync_playwright
-from services.mill import QUICK
 from services.missing import missing
 from services.waiting import eventually
 
 from uploadmill.job import JobState
 from uploadmill.wire import QUEUE
-from uploadmill.worker.embedded.environment import Environment, embedded_environment
+from uploadmill.worker.embedded.environment import Environment
 from uploadmill.worker.embedded.flower import embedded_flower
 
 
-@pytest.fixture(scope="module")
-def environment(rabbitmq, tmp_path_factory) -> Iterator[Environment]:
+@pytest.fixture
+def environment(servers, rabbitmq) -> Iterator[Environment]:
     rabbitmq.delete(QUEUE)
-    with embedded_environment(
-        tmp_path_factory.mktemp("mill"),
-        scan=True,
-        overrides={**QUICK, "UPLOADMILL_BROKER_URL": rabbitmq.url},
-        system_signatures=False,
-    ) as environment:
+    with servers(UPLOADMILL_BROKER_URL=rabbitmq.url) as environment:
         yield environment
 
 
@@ -48,7 +42,7 @@ def test_flower_shows_jobs_and_steps(mill, page):
     mill.start()
     result = mill.run(photograph(400, 300))
     assert JobState.STORED == result.state
-    assert eventually(lambda: "SUCCESS" == tasks(page).get(result.job_id, {}).get("STATE"))
+    assert eventually(lambda: "SUCCESS" == state(page, result.job_id))
 
     shown = tasks(page)
 
