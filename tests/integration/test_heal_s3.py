@@ -1,0 +1,130 @@
+"""Healing between real S3 stores: objects small and in parts, and lines that break."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from services.memory_stores import enqueued, memory_stores
+from services.proxy import proxy
+from services.timed_ledger import NOW, certificate, note
+
+from uploadmill.backends.ledger import proposals
+from uploadmill.backends.ledger.audit import Audited, audit
+from uploadmill.backends.ledger.heal_queue import HOLD
+from uploadmill.backends.ledger.healing import heal
+from uploadmill.backends.ledger.lookup import status
+from uploadmill.backends.ledger.record import Record
+from uploadmill.backends.ledger.settle import Settler
+from uploadmill.backends.storage.base import CHUNK, KeepsParts
+from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.job import OutputFile, Placement
+from uploadmill.settings import HealSettings
+
+FAST = HealSettings(jobs_per_second=1000, bytes_per_second=1e9)
+SMALL = b"a small picture"
+#: Three parts of the size below.
+LARGE = b"a large picture " * (11 << 16)
+PART = 5 << 20
+GRACE = 86_400.0
+
+
+@pytest.fixture
+def cloud(ledger, s3_server, request) -> Iterator[tuple[Settler, object]]:
+    """Primary and secondary on S3, the latter behind a line that can be cut."""
+
+    def store(name: str, endpoint: str) -> S3Storage:
+        return S3Storage(
+            "uploadmill-tests",
+            f"heal/{request.node.name.replace('[', '-').replace(']', '')}/{name}",
+            name=name,
+            endpoint_url=endpoint,
+            region="us-east-1",
+            access_key=s3_server.access_key,
+            secret_key=s3_server.secret_key,
+            part_size=PART,
+            read_timeout=20.0,
+        )
+
+    with (
+        proxy(s3_server.port) as line,
+        closing(store("primary", s3_server.endpoint)) as primary,
+        closing(store("secondary", line.endpoint)) as secondary,
+    ):
+        stores = replace(memory_stores(), primary=primary, secondary=secondary)
+        yield Settler(ledger, stores), line
+
+
+def stranded(settler: Settler, content: bytes) -> OutputFile:
+    """What a job has stored on the secondary."""
+    job = enqueued(settler)
+    stores, sha256 = settler.stores, hashlib.sha256(content).hexdigest()
+    key = stores.output_key(job.id, f"original-{sha256[:32]}.jpg")
+    made = OutputFile(key=key, content_type="image/jpeg", size=len(content), sha256=sha256)
+    stores.secondary.put(
+        key, content, content_type="image/jpeg", metadata={"job": job.id}, cache_control="no-cache"
+    )
+    record = Record(version=1, job=job, step="commit", accepted_at=NOW, certificate=certificate())
+    outputs = {"original": made}
+    proposal = proposals.stored(record, outputs, Placement.SECONDARY, note("commit"))
+    settler.settle(proposal, [(Placement.SECONDARY, key)])
+    return made
+
+
+def keys(store) -> list[str]:
+    return [stat.key for stat in store.list()]
+
+
+def job_of(made: OutputFile) -> str:
+    return made.key.split("/")[-2]
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "in-parts"])
+def test_a_job_comes_home_from_s3_to_s3(cloud, content):
+    settler, _ = cloud
+    made = stranded(settler, content)
+
+    assert 1 == heal(settler, FAST).copied
+
+    primary = settler.stores.primary
+    there = primary.stat(made.key)
+    assert (made.sha256, made.size) == (there.sha256, there.size)
+    assert ("image/jpeg", {"job": job_of(made)}, "no-cache") == (
+        there.content_type,
+        there.metadata,
+        there.cache_control,
+    )
+    with primary.open(made.key, verify=True) as stream:
+        while stream.read(CHUNK):
+            pass
+    assert "primary" == status(settler, job_of(made)).result.outputs["original"].store
+
+    settler.ledger.pass_time(GRACE)
+    assert 1 == heal(settler, FAST).cleared
+    assert [] == keys(settler.stores.secondary)
+    assert 2 == len(keys(primary))
+    assert [True] == [each.ok for each in audit(settler, verify=True) if isinstance(each, Audited)]
+
+
+def test_a_line_that_breaks_in_the_middle_leaves_nothing_half_done(cloud):
+    settler, line = cloud
+    made = stranded(settler, LARGE)
+    settler.stores.secondary.close()
+    line.cut_after = 2 * PART
+
+    assert 0 == heal(settler, FAST).copied
+
+    assert [] == keys(settler.stores.primary)
+    assert "secondary" == status(settler, job_of(made)).result.outputs["original"].store
+    primary = settler.stores.primary
+    assert isinstance(primary, KeepsParts)
+    assert [] == list(primary.unfinished())
+
+    line.cut_after = None
+    settler.stores.secondary.close()
+    settler.ledger.pass_time(HOLD)
+    assert 1 == heal(settler, FAST).copied
+    assert 2 == len(keys(primary))
