@@ -6,14 +6,23 @@ from chaos.ground import Ground
 from chaos.scenario import Scenario
 from chaos.scenarios.striking import armed_ground
 
+#: So many jobs take their worker with them.
+DEADLY = 4
+
 
 def lose(ground: Ground) -> None:
-    """Workers are killed, and nobody looks for what they left."""
-    crew = ground.hire(2)
-    with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=0.02):
-        for _ in range(4):
-            ground.pause(0.8)
-            ground.kill_group(ground.random.choice(crew))
+    """Workers are killed at work, and nobody looks for what they left."""
+    armed = armed_ground(ground)
+    ground.hire(2)
+    for number, upload in enumerate(ground.corpus.mixed(ground.jobs)):
+        fault = [] if number % (ground.jobs // DEADLY) else ["pin.complete.after kill_group"]
+        ground.submit(upload, lambda e, f=fault: armed.arm(e.id, *f) if f else None)
+        ground.tend()
+    # The first is sure to be reached; of the others a killed worker may have had the message.
+    while not armed.struck:
+        ground.pause(0.1)
+    ground.pause(ground.lease)
+    ground.book.faults["kill_group"] += len(armed.struck)
 
 
 SWEEPER_OFF = Scenario(
