@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uploadmill.backends.storage.balanced import BalancedStorage
+from uploadmill.backends.storage.failover import FailoverStorage
 from uploadmill.backends.storage.opening import open_storage, storage_from, stores_from
 
-__all__ = ["open_storage", "storage_from", "stores_from"]
+__all__ = ["BalancedStorage", "FailoverStorage", "open_storage", "storage_from", "stores_from"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
 
 import pytest
 from services.told_breaker import ToldBreakers
@@ -77,6 +79,77 @@ def test_a_secondary_that_takes_no_writes_keeps_the_contract(both, secondary):
     secondary.fails(broken(), "put", "copy")
 
     assert {} == failures(both)
+
+
+@pytest.mark.parametrize("out", ["primary", "secondary"])
+def test_while_one_store_is_out_some_things_are_unavailable_and_nothing_is_wrong(
+    both, primary, secondary, out
+):
+    {"primary": primary, "secondary": secondary}[out].fails(broken())
+
+    failed = failures(both)
+
+    assert [] == [each for each in failed.items() if "StorageUnavailable" not in each[1]]
+    assert {"put_returns_what_stat_says", "put_takes_an_opener"}.isdisjoint(failed)
+    # Nothing can be deleted for good, nor listed whole.
+    assert {"list_gives_a_prefix_in_order", "delete_removes_what_it_names"} <= {*failed}
+
+
+class Flapping(ToldStore):
+    """Each call fails with a chance of one in three, half of them after it was done."""
+
+    def __init__(self, name, clock, chance):
+        super().__init__(name, clock)
+        self.chance = chance
+
+    def _told(self, call):
+        if self.chance is None or self.chance.random() > 1 / 3:
+            return super()._told(call)
+        error = self.chance.choice([broken(), down(), down()])
+        lands = error.retry_here and self.chance.random() < 1 / 2
+        return {"error": error, "lands": lands, "reads_first": self.chance.random() < 1 / 2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_stores_that_flap_lose_nothing_that_was_put(clock, seed):
+    # Keys are written once, and the same key is the same bytes: like a job's outputs.
+    chance = random.Random(seed)  # noqa: S311 (the same in each run)
+    stores = [Flapping(name, clock, chance) for name in ("primary", "secondary")]
+    both = FailoverStorage(*stores, timing=clock.timing)
+    kept, read = set(), 0
+    for _ in range(300):
+        key = f"{chance.randrange(60)}"
+        with contextlib.suppress(StorageUnavailable):
+            with contextlib.suppress(ObjectExists):
+                both.put(key, key.encode(), create_only=True)
+            kept.add(key)
+        for known in kept:
+            with contextlib.suppress(StorageUnavailable):
+                assert known.encode() == both.read(known, 9)
+                read += 1
+    for store in stores:
+        store.chance = None
+
+    list(both.bring_home())
+
+    assert len(kept) > 50
+    assert read > 1000
+    assert all(key.encode() == both.read(key, 9, verify=True) for key in kept)
+    assert [] == keys(stores[1])
+
+
+def test_nobody_can_know_what_a_primary_has_that_is_out(both, primary, secondary):
+    # What docs/storage-several.md says cannot hold.
+    both.put("a", b"first", create_only=True)
+    primary.fails(down())
+
+    both.put("a", b"second", create_only=True)
+
+    assert b"second" == both.read("a", 9)
+    primary.recovers()
+    assert b"first" == both.read("a", 9)
+    with pytest.raises(ObjectExists):
+        both.put("a", b"third", create_only=True)
 
 
 def test_stores_that_are_found_empty_again_and_again_keep_the_contract(primary, secondary, clock):
