@@ -507,7 +507,7 @@ def behind(between, server):
 def test_a_connection_cut_in_mid_body_is_no_end_of_the_object(store, server):
     source = MadeUp(3 << 20)
     store().put("cut", source)
-    with proxy(urlsplit(server.account_url).port) as between:
+    with proxy(server.port) as between:
         storage = store(account_url=behind(between, server), read_size=CHUNK)
         with storage.open("cut") as reader:
             got = reader.read(1000)
@@ -525,7 +525,7 @@ def test_a_connection_cut_in_mid_body_is_no_end_of_the_object(store, server):
 
 def test_a_body_that_stalls_is_given_up(store, server):
     store().put("stall", MadeUp(3 << 20))
-    with proxy(urlsplit(server.account_url).port) as between:
+    with proxy(server.port) as between:
         storage = store(account_url=behind(between, server), read_timeout=0.5)
         with storage.open("stall") as reader:
             reader.read(10)
@@ -539,7 +539,7 @@ def test_a_body_that_stalls_is_given_up(store, server):
 
 
 def test_a_large_upload_whose_connection_breaks_leaves_no_object(store, server):
-    with proxy(urlsplit(server.account_url).port) as between:
+    with proxy(server.port) as between:
         storage = store(account_url=behind(between, server))
         source = MadeUp(3 * PART)
 

@@ -10,12 +10,11 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ACCOUNT = "millaccount"
 ACCESS_KEY = base64.b64encode(b"mill-key-never-in-a-message").decode()
@@ -43,6 +42,10 @@ class Azurite:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.account_url).port or 0
 
     def freeze(self) -> None:
         """A black hole from now on: connections are accepted by the kernel, nobody answers."""
@@ -87,13 +90,25 @@ def node() -> str | None:
     return program if _PROGRAM.exists() else None
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """Of the server's, with its key."""
+
+    path: Path
+    key: Path
+
+
 @contextlib.contextmanager
-def azurite(folder: Path) -> Iterator[Azurite]:
-    """Run a server whose data live in *folder*."""
+def azurite(folder: Path, certificate: Certificate | None = None) -> Iterator[Azurite]:
+    """Run a server whose data live in *folder*.
+
+    With a certificate it speaks TLS, and takes tokens: it looks at what they say, not at who
+    has signed them.
+    """
     program = node()
     if program is None:
         raise FileNotFoundError("there is no Azurite; run scripts/node-servers")
-    server = _start(program, folder, _free_port())
+    server = _start(program, folder, certificate)
     try:
         _wait_until_ready(server)
         yield server
@@ -101,16 +116,21 @@ def azurite(folder: Path) -> Iterator[Azurite]:
         server.stop()
 
 
-def _start(program: str, folder: Path, port: int) -> Azurite:
+def _start(program: str, folder: Path, certificate: Certificate | None) -> Azurite:
+    port = _free_port()
     command = [program, str(_PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
     # It refuses versions of the protocol that are newer than itself, and reports home, unless told.
     command += ["--location", str(folder), "--skipApiVersionCheck", "--disableTelemetry"]
+    if certificate is not None:
+        command += ["--cert", str(certificate.path), "--key", str(certificate.key)]
+        command += ["--oauth", "basic"]
     settings = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCESS_KEY}", "HOME": str(folder)}
     with (folder / "azurite.log").open("ab") as log:
         process = subprocess.Popen(
             command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
         )
-    return Azurite(f"http://127.0.0.1:{port}/{ACCOUNT}", ACCESS_KEY, process)
+    scheme = "http" if certificate is None else "https"
+    return Azurite(f"{scheme}://127.0.0.1:{port}/{ACCOUNT}", ACCESS_KEY, process)
 
 
 def _wait_until_ready(server: Azurite) -> None:
@@ -119,12 +139,11 @@ def _wait_until_ready(server: Azurite) -> None:
         if server.process.poll() is not None:
             raise RuntimeError(f"Azurite ended with {server.process.returncode}")
         try:
-            urllib.request.urlopen(server.account_url, timeout=5).close()  # noqa: S310 (ours)
-        except urllib.error.HTTPError as error:
-            error.close()  # It refuses who has no signature, so it is there.
-            return
+            socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
         except OSError:
             time.sleep(0.05)
+        else:
+            return
     raise TimeoutError("Azurite did not become ready")
 
 

@@ -83,6 +83,7 @@ def test_an_outage_says_whether_it_may_pass(code, status, retry_here):
         (HttpResponseError(SECRET, error=ServiceResponseTimeoutError(SECRET)), True),
         (ClientAuthenticationError(SECRET), False),
         (requests.exceptions.ConnectionError(SECRET), True),
+        (ValueError("HTTP transport has already been closed: " + SECRET), True),
         (requests.exceptions.SSLError(SECRET), False),
     ],
 )
