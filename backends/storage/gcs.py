@@ -18,7 +18,7 @@ from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.gcs_answers import resource
 from uploadmill.backends.storage.gcs_client import READ_TIMEOUT, GoogleAccess, GoogleBucket
 from uploadmill.backends.storage.gcs_copy import Copy, copied
-from uploadmill.backends.storage.gcs_errors import translated
+from uploadmill.backends.storage.gcs_errors import refuses_access, translated
 from uploadmill.backends.storage.gcs_list import pages, versions
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
 from uploadmill.backends.storage.gcs_read import GoogleReader, opened
@@ -176,7 +176,7 @@ class GoogleStorage(Skeleton):
             try:
                 yield
             except PreconditionFailed as error:
-                if write.create_only:
+                if write.create_only and not refuses_access(error):
                     raise ObjectExists(self.name, write.key) from error
                 raise
 

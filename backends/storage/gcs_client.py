@@ -133,6 +133,9 @@ class GoogleConnection:
             # Always said, so that no variable of the environment leads the client elsewhere.
             client_options={"api_endpoint": access.endpoint},
         )
+        # For traces that nobody has switched on, the client would ask for the bucket's place in a
+        # thread of its own, again and again while the store is down.
+        self.client._bucket_metadata_cache = None  # noqa: SLF001 (there is no option, but for all)
         self.bucket = self.client.bucket(bucket)
         self.lacks: Mapping[Feature, str] | None = None
 

@@ -102,7 +102,13 @@ def reason_of(error: GoogleAPICallError) -> str:
 
 def says_no_such_object(error: GoogleAPICallError) -> bool:
     """Whether a 404 is certainly about the object, and not about the bucket."""
-    return (error.message or "").find("No such object:") >= 0
+    return "No such object:" in (error.message or "")
+
+
+def refuses_access(error: GoogleAPICallError) -> bool:
+    """Whether the bucket does not take the access that was asked for, whatever the status."""
+    text = (error.message or "").lower()
+    return "public access prevention" in text or "uniform bucket-level access" in text
 
 
 def _passes(error: Exception) -> bool:
@@ -119,7 +125,7 @@ def _passes(error: Exception) -> bool:
 def _answer(store: str, key: str, error: GoogleAPICallError) -> UploadmillError:
     """What an answer of the server means."""
     status, reason, text = int(error.code or 0), reason_of(error), (error.message or "").lower()
-    if "public access prevention" in text or "uniform bucket-level access" in text:
+    if refuses_access(error):
         return Unsupported(store, key, "the bucket has no access levels of single objects")
     if status == HTTPStatus.PRECONDITION_FAILED:
         return ObjectChanged(store, key)
