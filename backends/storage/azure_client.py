@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,10 @@ BRISK_TIMEOUT = 3.0
 
 #: The same for calls in which the server copies or joins blocks before it answers: a minute.
 LONG_TIMEOUT = 60.0
+
+#: Where the SDK tells of each request, in ten lines and with its address: for those who ask.
+_LOG = logging.getLogger("uploadmill.azure")
+_LOG.setLevel(logging.WARNING)
 
 #: Bytes fetched by one request; each is held in memory until it has been read.
 READ_SIZE = 4 << 20
@@ -89,6 +94,7 @@ class AzureContainer:
         service = BlobServiceClient(
             self.access.account_url,
             credential=credential,
+            logger=_LOG,
             # Callers have their own attempts; two layers of them would multiply.
             retry_total=0,
             connection_timeout=min(CONNECT_TIMEOUT, self.access.read_timeout),

@@ -198,6 +198,17 @@ def test_public_addresses_name_the_blob(store):
     assert "https://cdn.test/files/a.~/b" == storage.url("a./b")
 
 
+def test_requests_are_not_told_to_the_log(store, caplog):
+    caplog.set_level("INFO")
+    storage = store()
+
+    storage.put("quiet", b"x")
+    storage.copy("quiet", "quiet-copy")
+    storage.delete("quiet", "quiet-copy")
+
+    assert [] == [record for record in caplog.records if record.name != "urllib3"]
+
+
 # -- large objects ---------------------------------------------------------------------------
 
 
