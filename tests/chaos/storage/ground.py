@@ -26,6 +26,8 @@ from uploadmill.worker.embedded.environment import Environment, embedded_environ
 SETTINGS = {
     **SHORT,
     "UPLOADMILL_LEDGER__HEAL_GRACE": "0",
+    "UPLOADMILL_HEAL__EVERY": "0.5",
+    "UPLOADMILL_BREAKER__OPEN": "1",
     # Three calls into a black hole are soon over.
     "UPLOADMILL_PRIMARY__TIMEOUT": "1",
 }
