@@ -37,7 +37,7 @@ class Pace:
 
 
 class PacedReader:
-    """A stream that gives its bytes at the pace, and counts them."""
+    """A stream that gives its bytes at the pace."""
 
     def __init__(self, stream: Readable, pace: Pace) -> None:
         self._stream = stream

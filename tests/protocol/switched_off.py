@@ -88,6 +88,13 @@ class ResultFirst(Healer):
         return super()._bring_home(job_id, found)
 
 
+class NeverHeals(Healer):
+    """What failed over stays where it is."""
+
+    def heal(self, _: str, **__: Any) -> Any:
+        return "waiting"
+
+
 def replaced(name: str, *changes: tuple[str, str]) -> type[TimedLedger]:
     """A ledger with pieces of one Lua text replaced."""
 

@@ -19,6 +19,7 @@ from protocol.switched_off import (
     DiscardsAllItPut,
     DiscardsWhatIsElsewhere,
     MissingSourceFails,
+    NeverHeals,
     ResultFirst,
     accepting_old_bytes,
     key_without_nonce,
@@ -354,6 +355,11 @@ def test_infected_bytes_whose_workspace_was_cleared_are_pinned_again(redis_url, 
         assert world.ledger.read(job).step == "pin"
         world.drain()
         assert world.watch.outcomes[job].state is JobState.QUARANTINED
+
+
+def test_what_nobody_heals_is_found(redis_url, tmp_path):
+    with whole_world(redis_url, tmp_path, Product(healer=NeverHeals)) as world:
+        assert _broken_promise(world, stored_on_the_secondary) == "I6"
 
 
 def _broken_promise(world: World, sequence: Callable[[World], None]) -> str:
