@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import redis
+
 from uploadmill.backends.ledger.scripts import Scripts, serving
 from uploadmill.backends.storage.breaker import Admission, Circuit
 from uploadmill.errors import LedgerUnavailable, StorageUnavailable
@@ -82,7 +84,8 @@ class SharedBreakers:
                     _ms(settings.probe),
                 ),
             )
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, redis.RedisError) as error:
+            # Also where Redis has something else under our key: no upload may fail for that.
             self._silent_until = time.monotonic() + UNANSWERED
             log.warning("breaker_not_shared", extra={"store": store, "reason": str(error)})
             return Circuit.CLOSED, False

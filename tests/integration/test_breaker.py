@@ -264,6 +264,21 @@ def test_without_redis_every_store_is_asked(caplog):
     assert ["breaker_not_shared"] == [record.message for record in caplog.records]
 
 
+@pytest.mark.parametrize("tampered", [{CIRCUITS: "text"}, {CIRCUITS: {"primary": "no JSON"}}])
+def test_a_state_that_makes_no_sense_stops_nobody(ledger, tampered):
+    for key, value in tampered.items():
+        if isinstance(value, dict):
+            ledger.redis.hset(key, mapping=value)
+        else:
+            ledger.redis.set(key, value)
+    breaker = process_of(ledger)("primary")
+
+    admission = breaker.enter()
+    breaker.failed(admission, refusing())
+
+    assert breaker.enter().allowed
+
+
 def test_a_redis_that_hangs_costs_one_call_a_moment_and_the_others_nothing():
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
