@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+from typing import Any
 
 from uploadmill.backends.storage.base import CHUNK, Readable, Reader
 from uploadmill.errors import IntegrityError, SizeLimitExceeded
@@ -42,6 +44,16 @@ class HashingReader:
         while len(self._ahead) < size and (more := self._stream.read(size - len(self._ahead))):
             self._ahead += more
         return self._ahead[:size]
+
+    def total(self) -> int | None:
+        """Bytes read and still to come; None where the stream cannot tell."""
+        stream: Any = self._stream
+        if not (hasattr(stream, "seekable") and stream.seekable()):
+            return None
+        position: int = stream.tell()
+        end: int = stream.seek(0, io.SEEK_END)
+        stream.seek(position)
+        return self.size + len(self._ahead) + end - position
 
     @property
     def sha256(self) -> str:

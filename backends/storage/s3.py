@@ -34,11 +34,10 @@ from uploadmill.backends.storage.s3_objects import S3Objects
 from uploadmill.backends.storage.s3_reading import opened
 from uploadmill.backends.storage.s3_upload import MAX_PARTS, unfinished
 from uploadmill.backends.storage.s3_versions import S3Versions
-from uploadmill.backends.storage.s3_writing import S3Writer
+from uploadmill.backends.storage.s3_writing import STREAM_LIMIT, S3Writer
 from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
 
-#: Bytes of one part, and of the largest object that is sent in one request: of these a put holds
-#: two in memory. S3 wants parts of 5 MiB at least.
+#: Bytes of one part: a put holds two in memory. S3 wants 5 MiB at least.
 PART_SIZE = 8 << 20
 
 #: Bytes above which one CopyObject is refused by S3, and of one part of a copy by parts.
@@ -62,8 +61,9 @@ class S3Storage(Skeleton):
         secret_key: The same.
         addressing: ``path`` or ``virtual``; None is ``path`` where an endpoint is given.
         read_timeout: Seconds the server may stay silent.
-        part_size: Bytes of a part, and of the largest object sent in one request. There are
-            10,000 parts at most, so this limits what can be put.
+        part_size: Bytes of a part, and more than the largest object that is held in memory.
+            There are 10,000 parts at most, so this limits what can be put.
+        stream_limit: Bytes of the largest object, of known size, that is streamed in one request.
         copy_limit: Bytes of the largest object copied in one request.
         copy_part_size: Bytes of a part of a copy by parts.
         page_size: Objects listed, or deleted, in one request.
@@ -84,6 +84,7 @@ class S3Storage(Skeleton):
         addressing: Literal["auto", "path", "virtual"] | None = None,
         read_timeout: float = READ_TIMEOUT,
         part_size: int = PART_SIZE,
+        stream_limit: int = STREAM_LIMIT,
         copy_limit: int = COPY_LIMIT,
         copy_part_size: int = COPY_PART_SIZE,
         page_size: int = PAGE_SIZE,
@@ -102,7 +103,7 @@ class S3Storage(Skeleton):
         )
         self._bucket = S3Bucket(bucket, access)
         self._objects = S3Objects(name, self._bucket, checked_prefix(name, base_path))
-        self._writer = S3Writer(self._objects, part_size)
+        self._writer = S3Writer(self._objects, part_size, stream_limit)
         self._copier = S3Copier(self._objects, copy_limit, copy_part_size)
         self._kept = S3Versions(self._objects)
         self._page_size = page_size

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from botocore.parsers import ResponseParserError
+
 from uploadmill.backends.storage.base import Folder, ObjectStat
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded, is_key
@@ -39,12 +41,23 @@ def headers(facts: Facts) -> dict[str, Any]:
     }
 
 
+def told(answer: Mapping[str, Any], name: str) -> Any:
+    """What an answer must say, and does not where it was cut off.
+
+    Raises:
+        ResponseParserError: It does not.
+    """
+    if name not in answer:
+        raise ResponseParserError(f"the answer has no {name}")
+    return answer[name]
+
+
 def created(key: str, facts: Facts, size: int, answer: Mapping[str, Any]) -> ObjectStat:
     """The object that a request has just made."""
     return ObjectStat(
         key=key,
         size=size,
-        etag=bare(answer["ETag"]),
+        etag=bare(told(answer, "ETag")),
         modified=_date(answer),
         content_type=facts.content_type,
         metadata=facts.metadata,
@@ -65,9 +78,9 @@ def found(key: str, answer: Mapping[str, Any]) -> ObjectStat:
         metadata = {name: decoded(value) for name, value in metadata.items()}
     return ObjectStat(
         key=key,
-        size=int(total) if total else answer["ContentLength"],
-        etag=bare(answer["ETag"]),
-        modified=answer["LastModified"],
+        size=int(total) if total else told(answer, "ContentLength"),
+        etag=bare(told(answer, "ETag")),
+        modified=told(answer, "LastModified"),
         content_type=answer.get("ContentType"),
         metadata=metadata,
         sha256=sha256,

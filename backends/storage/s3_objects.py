@@ -50,6 +50,7 @@ class S3Objects:
         with translated(self.store, key):
             try:
                 answer = self.bucket.client.head_object(**self.address(key), **(conditions or {}))
+                return found(key, answer)
             except ClientError as error:
                 asks_version = "VersionId" in (conditions or {})
                 if not (is_absent(error) or (asks_version and is_no_version(error))):
@@ -57,7 +58,6 @@ class S3Objects:
                 # HEAD has no body that says what is missing: without the bucket this raises.
                 self.bucket.client.head_bucket(Bucket=self.bucket.name)
                 raise ObjectNotFound(self.store, key) from error
-        return found(key, answer)
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""

@@ -55,10 +55,13 @@ def opened(objects: S3Objects, key: str, part: Part) -> Iterator[S3Reader]:
     """
     conditions = _conditions(part)
     answer = None if part.length == 0 else _get(objects, key, part, conditions)
-    stat = objects.head(key, conditions) if answer is None else found(key, answer)
     with contextlib.ExitStack() as stack:
-        if answer is not None:
+        if answer is None:
+            stat = objects.head(key, conditions)
+        else:
             stack.enter_context(contextlib.closing(answer["Body"]))
+            with translated(objects.store, key):
+                stat = found(key, answer)
         if part.version is not None and stat.version != part.version:
             raise ObjectNotFound(objects.store, key, "not in this version")
         yield S3Reader(objects.store, stat, answer)

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from uploadmill.backends.storage.s3_answers import told
 from uploadmill.backends.storage.s3_client import S3Bucket
 
 #: What S3 allows.
@@ -40,7 +41,7 @@ class MultipartUpload:
         answer = bucket.client.create_multipart_upload(
             **self._address, ChecksumAlgorithm=_CHECKSUM, **headers
         )
-        self._id = answer["UploadId"]
+        self._id = told(answer, "UploadId")
 
     def add(self, number: int, content: bytearray, sha256: bytes) -> bool:
         """Send a part, the first being number 1; several threads may do so at once.
@@ -71,7 +72,7 @@ class MultipartUpload:
             CopySourceIfMatch=etag,
             CopySourceRange=f"bytes={start}-{end - 1}",
         )
-        self._keep(number, answer["CopyPartResult"])
+        self._keep(number, told(answer, "CopyPartResult"))
 
     def complete(self, condition: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make the object visible, if *condition* holds; the answer has its etag and version."""
@@ -88,7 +89,7 @@ class MultipartUpload:
             self._bucket.brisk.abort_multipart_upload(**self._address, UploadId=self._id)
 
     def _keep(self, number: int, answer: Mapping[str, Any]) -> None:
-        part = {"PartNumber": number, "ETag": answer["ETag"]}
+        part = {"PartNumber": number, "ETag": told(answer, "ETag")}
         if "ChecksumSHA256" in answer:
             part["ChecksumSHA256"] = answer["ChecksumSHA256"]
         self._parts[number] = part

@@ -1,36 +1,29 @@
-"""Write objects into a bucket: small ones in one request, large ones by parts, two at a time.
+"""Write objects into a bucket, whole or not at all.
 
 An object's sha256 is kept in its metadata, which S3 takes only before the bytes. So it is known
-before anything is sent: a small object is held and hashed; of a large one the caller tells it, or
-the source is read twice.
+before anything is sent: a small object is held and hashed; of a larger one the caller tells it, or
+the source is read twice. What is sent is hashed again on its way.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, cast
 
-from botocore.exceptions import ClientError
-
-from uploadmill.backends.storage.base import CHUNK, Access, ObjectStat, Readable
-from uploadmill.backends.storage.hashing import read_up_to
+from uploadmill.backends.storage.base import Access, ObjectStat
+from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.hashing import HashingReader, read_up_to
 from uploadmill.backends.storage.s3_answers import created, headers
-from uploadmill.backends.storage.s3_errors import translated
+from uploadmill.backends.storage.s3_body import StreamedBody
 from uploadmill.backends.storage.s3_objects import S3Objects
-from uploadmill.backends.storage.s3_upload import MultipartUpload, base64_of
+from uploadmill.backends.storage.s3_parts import PartSender
+from uploadmill.backends.storage.s3_upload import base64_of
 from uploadmill.backends.storage.skeleton import Write
-from uploadmill.errors import IntegrityError, ObjectExists
+from uploadmill.errors import ObjectExists, StorageUnavailable
 
-#: Parts on their way at the same time; each is held in memory. The server works on one while we
-#: read and hash the other.
-PARALLEL = 2
-
-#: The bytes of a part, and its sha256 where that is known.
-_Part = tuple[bytearray, bytes | None]
+#: Bytes of the largest object that is streamed in one request where its size is known: one that
+#: is broken off starts over, and S3 serves several connections faster than one.
+STREAM_LIMIT = 64 << 20
 
 
 class S3Writer:
@@ -38,124 +31,79 @@ class S3Writer:
 
     Args:
         objects: Of the store.
-        part_size: Bytes of a part, and of the largest object sent in one request.
+        part_size: Bytes of a part, and more than the largest object that is held in memory.
+        stream_limit: Bytes of the largest object streamed in one request.
     """
 
-    def __init__(self, objects: S3Objects, part_size: int) -> None:
+    def __init__(self, objects: S3Objects, part_size: int, stream_limit: int) -> None:
         self._objects = objects
         self._store = objects.store
         self._part_size = part_size
+        self._stream_limit = stream_limit
 
     def write(self, write: Write) -> ObjectStat:
         """Put an object; it becomes visible whole, or nothing is left of it."""
         first = read_up_to(write.reader, self._part_size)
         if len(first) < self._part_size:
             write.reader.verify(self._store, write.key, write.sha256)
-            return self._put_small(write, first)
+            return self._put_held(write, first)
         if write.create_only and self._objects.exists(write.key):
             raise ObjectExists(self._store, write.key)
-        if write.sha256 is not None:
-            return self._put_parts(write, write.sha256, self._told(write, first))
-        digests = self._digests(write, first)
-        with write.again() as stream:
-            again = self._read_again(write.key, stream, digests)
-            return self._put_parts(write, write.reader.sha256, again)
+        size = write.reader.total()
+        if size is None or size > self._stream_limit:
+            return self._put_parts(write, first)
+        del first
+        return self._put_streamed(write, size)
 
-    def _put_small(self, write: Write, content: bytearray) -> ObjectStat:
-        """Send an object in one request; the server verifies its sha256."""
+    def _put_held(self, write: Write, content: bytearray) -> ObjectStat:
+        """Send an object that is in memory; the server verifies its sha256."""
         facts = replace(write.facts, sha256=write.reader.sha256)
+        return self._put(write, facts, content, len(content))
+
+    def _put_streamed(self, write: Write, size: int) -> ObjectStat:
+        """Send an object in one request while it is read; the server verifies its sha256 too."""
+        sha256 = write.sha256
+        if sha256 is None:
+            write.reader.drain()
+            sha256, size = write.reader.sha256, write.reader.size
+        facts = replace(write.facts, sha256=sha256)
+        with write.again() as stream:
+            reader = HashingReader(stream, write.reader.max_size)
+            body = StreamedBody(self._store, write.key, reader, size, sha256)
+            try:
+                return self._put(write, facts, body, size)
+            except StorageUnavailable:
+                if body.failure is not None:
+                    raise body.failure from None
+                raise
+
+    def _put(self, write: Write, facts: Facts, body: Any, size: int) -> ObjectStat:
         with self._objects.deciding(write.key, create_only=write.create_only) as condition:
             answer = self._objects.bucket.sender.put_object(
                 **self._objects.address(write.key),
                 **headers(facts),
                 **acl_of(write.access),
                 **condition,
-                Body=cast("bytes", content),
-                ChecksumSHA256=base64_of(bytes.fromhex(write.reader.sha256)),
+                Body=cast("bytes", body),
+                ContentLength=size,
+                ChecksumSHA256=base64_of(bytes.fromhex(facts.sha256 or "")),
             )
-        return created(write.key, facts, len(content), answer)
+            return created(write.key, facts, size, answer)
 
-    def _put_parts(self, write: Write, sha256: str, parts: Iterable[_Part]) -> ObjectStat:
+    def _put_parts(self, write: Write, first: bytearray) -> ObjectStat:
         """Send an object part by part; all its bytes are verified before it is visible."""
-        facts = replace(write.facts, sha256=sha256)
+        sender = PartSender(self._store, write, self._part_size)
+        if write.sha256 is None:
+            sender.hash_rest(first)
+        first.clear()
+        facts = replace(write.facts, sha256=sender.sha256)
         with self._objects.multipart(write.key, facts, acl_of(write.access)) as upload:
-            self._send(write.key, upload, parts)
+            sender.send(upload)
             with self._objects.deciding(write.key, create_only=write.create_only) as condition:
                 answer = upload.complete(condition)
-        return created(write.key, facts, write.reader.size, answer)
-
-    def _told(self, write: Write, first: bytearray) -> Iterator[_Part]:
-        """The parts of a source whose sha256 the caller told, verified when all are read."""
-        yield first, None
-        while part := read_up_to(write.reader, self._part_size):
-            yield part, None
-        write.reader.verify(self._store, write.key, write.sha256)
-
-    def _digests(self, write: Write, first: bytearray) -> list[bytes]:
-        """The sha256 of each part; that of the whole is the reader's when this has ended."""
-        digests = [hashlib.sha256(first).digest()]
-        first.clear()
-        while digest := _next_digest(write.reader, self._part_size):
-            digests.append(digest)
-        return digests
-
-    def _read_again(self, key: str, stream: Readable, digests: list[bytes]) -> Iterator[_Part]:
-        """The parts of a source that was hashed before; it must not have changed since."""
-        for digest in digests:
-            yield read_up_to(stream, self._part_size), digest
-        if stream.read(1):
-            raise IntegrityError(self._store, key, "the source has grown while it was read")
-
-    def _send(self, key: str, upload: MultipartUpload, parts: Iterable[_Part]) -> None:
-        """Send all parts; none is on its way any more when this ends, however it ends."""
-        with ThreadPoolExecutor(PARALLEL, "uploadmill-s3") as pool:
-            sending: deque[Future[None]] = deque()
-            for number, (content, digest) in enumerate(parts, 1):
-                sending.append(pool.submit(self._send_part, key, upload, number, content, digest))
-                if len(sending) == PARALLEL:
-                    sending.popleft().result()
-            for each in sending:
-                each.result()
-
-    def _send_part(
-        self,
-        key: str,
-        upload: MultipartUpload,
-        number: int,
-        content: bytearray,
-        expected: bytes | None,
-    ) -> None:
-        """Send a part and insist that it has arrived with the sha256 *expected*.
-
-        A server that verified it says so. One that does not, or refuses, is not asked: then we
-        look ourselves whether the source is still the same.
-        """
-        with translated(self._store, key):
-            try:
-                verified = upload.add(number, content, expected or hashlib.sha256(content).digest())
-                if not verified:
-                    self._insist(key, content, expected)
-            except ClientError:
-                self._insist(key, content, expected)
-                raise
-            finally:
-                # Now, and not when the next part is read: the memory is needed for that.
-                content.clear()
-
-    def _insist(self, key: str, content: bytearray, expected: bytes | None) -> None:
-        if expected is not None and hashlib.sha256(content).digest() != expected:
-            raise IntegrityError(self._store, key, "the source has changed while it was read")
+                return created(write.key, facts, sender.size, answer)
 
 
-def _next_digest(stream: Readable, size: int) -> bytes | None:
-    """The sha256 of the next *size* bytes, fewer only at the end; None where there are none."""
-    digest, left = hashlib.sha256(), size
-    while left and (chunk := stream.read(min(CHUNK, left))):
-        digest.update(chunk)
-        left -= len(chunk)
-    return digest.digest() if left < size else None
-
-
-def acl_of(access: Access | None) -> Mapping[str, Any]:
+def acl_of(access: Access | None) -> dict[str, Any]:
     """Who may read an object, as an argument of a request that makes it."""
     return {} if access is None else {"ACL": access.value}

@@ -10,10 +10,10 @@ import tracemalloc
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
-import boto3
 import pytest
 from services.canned import Reply, canned
 from services.proxy import proxy
+from services.s3_stores import BUCKET, HEAD, PART, STARTED, boto, new_store, xml
 from services.seaweed import Seaweed, seaweed
 
 from uploadmill.backends.ledger.gc import collect_parts
@@ -38,11 +38,9 @@ from uploadmill.errors import (
     ObjectNotFound,
     SizeLimitExceeded,
     StorageUnavailable,
+    Unsupported,
 )
 from uploadmill.settings import LedgerSettings
-
-BUCKET = "uploadmill-tests"
-PART = 5 << 20
 
 #: What SeaweedFS 4.48 does wrong, seen with plain boto3 too.
 SERVER_FAULTS = {
@@ -69,16 +67,7 @@ def store(s3_server):
     made = []
 
     def make(**options):
-        defaults = {
-            "name": "primary",
-            "endpoint_url": s3_server.endpoint,
-            "region": "us-east-1",
-            "access_key": s3_server.access_key,
-            "secret_key": s3_server.secret_key,
-            "read_timeout": 20.0,
-        }
-        bucket = options.pop("bucket", BUCKET)
-        made.append(S3Storage(bucket, "made", **defaults | options))
+        made.append(new_store(s3_server, **options))
         return made[-1]
 
     yield make
@@ -93,17 +82,6 @@ def versioned(s3_server):
     with closing(boto(s3_server)) as client:
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return name
-
-
-def boto(s3_server):
-    """A client as boto3 makes it."""
-    return boto3.client(
-        "s3",
-        endpoint_url=s3_server.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=s3_server.access_key,
-        aws_secret_access_key=s3_server.secret_key,
-    )
 
 
 def every_call(storage):
@@ -250,7 +228,7 @@ def test_bytes_damaged_on_the_way_are_refused_by_the_server(store):
     storage = store()
     client = storage._bucket.sender
     put_object = client.put_object
-    client.put_object = lambda **options: put_object(**options | {"Body": b"damaged"})
+    client.put_object = lambda **options: put_object(**options | {"Body": b"as THEY were"})
 
     with pytest.raises(StorageUnavailable, match="BadDigest") as caught:
         storage.put("damaged", b"as they were")
@@ -419,20 +397,7 @@ def test_a_large_upload_whose_connection_breaks_leaves_no_object(store, s3_serve
 
 
 def canned_store(store, endpoint):
-    return store(endpoint_url=endpoint, part_size=1000, copy_limit=1 << 30)
-
-
-def xml(code):
-    text = f"<Error><Code>{code}</Code><Message>https://x.test/?X-Amz-Signature=1</Message></Error>"
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
-
-
-HEAD = {
-    "ETag": '"abc"',
-    "Last-Modified": "Mon, 23 Nov 2026 00:00:00 GMT",
-    "Content-Length": "5",
-}
-STARTED = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+    return store(endpoint_url=endpoint, part_size=1000, stream_limit=0, copy_limit=1 << 30)
 
 
 def test_an_error_inside_a_200_of_a_completed_upload_is_an_error(store):
@@ -483,6 +448,12 @@ def test_an_error_inside_a_200_of_a_copy_is_an_error(store):
         (400, "ExpiredToken", StorageUnavailable, False),
         (404, "NoSuchBucket", StorageUnavailable, False),
         (501, "NotImplemented", StorageUnavailable, False),
+        (507, "XMinioStorageFull", StorageUnavailable, False),
+        (400, "EntityTooLarge", Unsupported, None),
+        (400, "InvalidArgument", Unsupported, None),
+        (400, "InvalidRequest", Unsupported, None),
+        (400, "MetadataTooLarge", Unsupported, None),
+        (400, "AccessControlListNotSupported", Unsupported, None),
         (400, "KeyTooLongError", InvalidKey, None),
     ],
 )
