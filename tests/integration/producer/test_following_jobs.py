@@ -19,7 +19,7 @@ CDN = "https://cdn.example.org"
 @pytest.fixture
 def stores():
     stores = memory_stores()
-    stores.primary._public_url = CDN
+    stores.primary._shown_at = CDN
     return stores
 
 
