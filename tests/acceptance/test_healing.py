@@ -21,7 +21,7 @@ from uploadmill.job import JobState
 from uploadmill.worker.embedded.environment import embedded_environment
 
 #: A look every second; and long enough for a reader who was just told of the secondary.
-HEALING = {"UPLOADMILL_HEAL__EVERY": "1", "UPLOADMILL_LEDGER__HEAL_GRACE": "3"}
+HEALING = {"UPLOADMILL_HEAL__EVERY": "1", "UPLOADMILL_LEDGER__HEAL_GRACE": "6"}
 
 
 @pytest.fixture(scope="module")
