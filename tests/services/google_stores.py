@@ -1,0 +1,79 @@
+"""What the tests of Google Cloud Storage share: names, calls, and what an outage looks like."""
+
+import contextlib
+
+import pytest
+
+from services.canned import Reply, canned
+from uploadmill.backends.storage.base import CHUNK
+from uploadmill.backends.storage.contract_ground import MadeUp
+from uploadmill.errors import StorageUnavailable
+
+BUCKET = "uploadmill-tests"
+VERSIONED = "uploadmill-versions"
+CHUNK_SIZE = 1 << 20
+
+TOKEN = Reply(200, b'{"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}')
+
+#: What Google answers to an upload that it took, and how it describes an object.
+MADE = Reply(200, b'{"generation": "7", "timeCreated": "2026-11-23T00:00:00Z"}')
+DESCRIBED = {
+    "name": "made/a",
+    "size": "5",
+    "generation": "3",
+    "timeCreated": "2026-11-23T00:00:00Z",
+    "contentType": "a/b",
+    "cacheControl": "no-store",
+    "metadata": {"x": "y"},
+}
+
+
+def every_call(storage):
+    """Each method once, as something to be called."""
+
+    def read():
+        with storage.open("a") as reader:
+            return reader.read(10)
+
+    return {
+        "put": lambda: storage.put("a", b"x"),
+        "put create-only": lambda: storage.put("a", b"x", create_only=True),
+        "put large": lambda: storage.put("a", MadeUp(CHUNK_SIZE + 1)),
+        "open": read,
+        "stat": lambda: storage.stat("a"),
+        "delete": lambda: storage.delete("a"),
+        "delete many": lambda: storage.delete("a", "b"),
+        "copy": lambda: storage.copy("a", "b"),
+        "list": lambda: list(storage.list()),
+        "versions": lambda: list(storage.versions("a")),
+        "access": lambda: storage.access("a"),
+        "ping": storage.ping,
+    }
+
+
+def assert_unavailable(storage, *, retry_here, calls=None):
+    for name, call in every_call(storage).items():
+        if calls is not None and name not in calls:
+            continue
+        with pytest.raises(StorageUnavailable) as caught:
+            call()
+        assert retry_here is caught.value.retry_here, f"{name}: {caught.value}"
+        for secret in ("127.0.0.1", "upload_id", "://", "a-token"):
+            assert secret not in str(caught.value)
+
+
+def read_all(storage, key):
+    with storage.open(key) as reader:
+        return b"".join(iter(lambda: reader.read(CHUNK), b""))
+
+
+def storage_part(storage, key, start, length):
+    with storage.open(key, start=start, length=length) as reader:
+        return reader.read(length)
+
+
+@contextlib.contextmanager
+def signed_in(store, key_file, **options):
+    """A store of a service account, and the server that gives it tokens."""
+    with canned(lambda *_: TOKEN) as tokens:
+        yield store(credentials_path=key_file(tokens.endpoint), **options), tokens
