@@ -18,8 +18,15 @@ from uploadmill.backends.ledger.heal_pace import Pace, PacedReader
 from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.ledger.whole import has, is_whole
-from uploadmill.backends.storage.base import Readable, Storage
-from uploadmill.errors import IntegrityError, InvalidSettings, ObjectExists, ObjectNotFound
+from uploadmill.backends.storage.base import Access, Feature, Readable, Storage
+from uploadmill.errors import (
+    IntegrityError,
+    InvalidSettings,
+    ObjectExists,
+    ObjectNotFound,
+    StorageUnavailable,
+    Unsupported,
+)
 from uploadmill.job import JobResult, OutputFile, Placement
 from uploadmill.settings import HealSettings
 from uploadmill.wire import RECALLED
@@ -171,6 +178,7 @@ class Healer:
                 metadata=stat.metadata,
                 cache_control=stat.cache_control,
                 content_disposition=stat.content_disposition,
+                access=self._access(made.key),
                 create_only=True,
                 sha256=made.sha256,
             )
@@ -179,6 +187,17 @@ class Healer:
                 raise
         else:
             self.bytes += made.size
+
+    def _access(self, key: str) -> Access | None:
+        """That everybody may read it, where the web app has said so; else as the bucket has it."""
+        if Feature.ACCESS_LEVELS in {*self.primary.lacks, *self.secondary.lacks}:
+            return None
+        # Reading it is a permission of its own, which many never give: that is no reason to leave
+        # the object where it is. An outage will be met again with its bytes.
+        with suppress(StorageUnavailable, Unsupported):
+            if self.secondary.access(key) is Access.PUBLIC_READ:
+                return Access.PUBLIC_READ
+        return None
 
     def _is_home(self, made: OutputFile) -> bool:
         """Whether the primary has this output.

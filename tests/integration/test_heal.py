@@ -25,6 +25,7 @@ from uploadmill.backends.ledger.healing import Healed, find_stranded, foresee, h
 from uploadmill.backends.ledger.ledger import HEAL, JOB
 from uploadmill.backends.ledger.lookup import status
 from uploadmill.backends.ledger.settle import Settler
+from uploadmill.backends.storage.base import Access
 from uploadmill.errors import InvalidSettings
 from uploadmill.ids import new_job_id
 from uploadmill.job import JobState, Placement
@@ -125,10 +126,14 @@ def test_an_object_comes_home_with_all_its_facts(settler, stores):
     )
     settler.settle(proposal, put)
 
+    stores.secondary.set_access(key, Access.PUBLIC_READ)
+
     healed(settler)
 
-    for key in keys(settler, job):
-        assert facts(stores.primary, key) == facts(stores.secondary, key)
+    for each in keys(settler, job):
+        assert facts(stores.primary, each) == facts(stores.secondary, each)
+    assert stores.primary.access(key) is Access.PUBLIC_READ
+    assert stores.primary.access(stores.result_key(job.id)) is Access.PRIVATE
 
 
 def test_a_job_stored_on_the_primary_is_left_alone(settler, stores):
