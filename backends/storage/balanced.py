@@ -92,8 +92,8 @@ class BalancedStorage(Composite):
         """Move everything out of a store that takes no new objects.
 
         Each object is copied to its new home, read back and compared, then deleted. Killed at
-        any point, nothing is lost, and the next run goes on; several may run at once. What the
-        new home has already under the key is newer, and stays.
+        any point, nothing is lost, and the next run goes on; several may run at once. Of two
+        different objects under one key the one that was modified last stays.
 
         Args:
             name: Of the store; every process that writes must know that it drains.
@@ -113,7 +113,7 @@ class BalancedStorage(Composite):
         emptied = self._by_name[name].store
         for stat in emptied.list(prefix):
             target = self._by_name[self.home(stat.key)].store
-            if bring(emptied, stat.key, target, newer_wins=False):
+            if bring(emptied, stat.key, target):
                 yield stat.key
 
     def _order(self, key: str) -> list[str]:

@@ -74,7 +74,7 @@ class FailoverStorage(Composite):
             IntegrityError: A copy is not the original, which stays.
         """
         for stat in self._secondary.store.list(prefix):
-            if bring(self._secondary.store, stat.key, self._primary.store, newer_wins=True):
+            if bring(self._secondary.store, stat.key, self._primary.store):
                 yield stat.key
 
     def _ranked(self, key: str) -> Sequence[Member]:  # noqa: ARG002 (all keys alike)

@@ -62,9 +62,8 @@ class Writing(Generic[T]):
         """
         try:
             return self._action(store)
-        except StorageUnavailable as error:
-            if error.retry_here:
-                self._unclear.add(store.name)
+        except StorageUnavailable:
+            self._unclear.add(store.name)
             raise
         except ObjectExists as error:
             if store.name in self._unclear:

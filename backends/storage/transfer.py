@@ -45,30 +45,29 @@ def transfer(
     )
 
 
-def bring(source: Storage, key: str, target: Storage, *, newer_wins: bool) -> bool:
+def bring(source: Storage, key: str, target: Storage) -> bool:
     """Move an object to another store under the same key: copy, read back, then delete.
 
     Killed in between, both stores have it, and the next call goes on. Access levels go along
-    where both stores have them.
+    where both stores have them. Of two different objects under the key the one that was modified
+    last stays, by the stores' own clocks; where they say the same, the target's.
 
     Args:
         source: Where it is.
         key: In both.
         target: Where it is to be.
-        newer_wins: What becomes of two different objects: the one modified last stays (by the
-            stores' own clocks), or the target's.
 
     Returns:
         Whether there was something to move.
 
     Raises:
-        ObjectChanged: It was overwritten meanwhile; call again.
+        ObjectChanged: It was overwritten meanwhile, in either store; call again.
         IntegrityError: The copy is not the original; that stays.
         StorageUnavailable: One of the stores gives no answer.
     """
     try:
         found = source.stat(key)
-        sha256 = _copied(source, found, target, newer_wins=newer_wins)
+        sha256 = _copied(source, found, target)
         if sha256 is not None:
             _prove(target, key, found, sha256)
         _remove(source, found)
@@ -77,8 +76,8 @@ def bring(source: Storage, key: str, target: Storage, *, newer_wins: bool) -> bo
     return True
 
 
-def _copied(source: Storage, found: ObjectStat, target: Storage, *, newer_wins: bool) -> str | None:
-    """The sha256 of what *target* must have now; None: it has something else, which stays."""
+def _copied(source: Storage, found: ObjectStat, target: Storage) -> str | None:
+    """The sha256 of what *target* must have now; None: it has something newer, which stays."""
     known = Feature.ACCESS_LEVELS in {*source.lacks, *target.lacks}
     access = None if known else source.access(found.key)
     for create_only in (True, False):
@@ -90,26 +89,28 @@ def _copied(source: Storage, found: ObjectStat, target: Storage, *, newer_wins: 
             there, sha256 = target.stat(found.key), _sha256(source, found)
             if (there.size, _sha256(target, there)) == (found.size, sha256):
                 return sha256
-            if not (newer_wins and found.modified > there.modified):
+            if found.modified <= there.modified:
                 return None
     raise AssertionError("a write that may overwrite found an object in its way")
 
 
 def _sha256(store: Storage, stat: ObjectStat) -> str:
     """Of an object that may have been put by others."""
-    return stat.sha256 or _hash(store, stat.key).sha256
+    return stat.sha256 or _hash(store, stat.key)[0].sha256
 
 
-def _hash(store: Storage, key: str) -> HashingReader:
+def _hash(store: Storage, key: str) -> tuple[HashingReader, ObjectStat]:
     with store.open(key) as reader:
         hashing = HashingReader(reader)
         hashing.drain()
-    return hashing
+    return hashing, reader.stat
 
 
 def _prove(target: Storage, key: str, found: ObjectStat, sha256: str) -> None:
     """Read the copy: what a store says of its sha256 is what it was told."""
-    hashing = _hash(target, key)
+    hashing, stat = _hash(target, key)
+    if stat.sha256 not in (None, sha256):
+        raise ObjectChanged(target.name, key, "it was overwritten while it was moved there")
     hashing.verify(target.name, key, sha256)
     if hashing.size != found.size:
         raise IntegrityError(target.name, key, "the copy has another size")

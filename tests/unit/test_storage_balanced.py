@@ -15,6 +15,7 @@ from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.errors import (
     IntegrityError,
     InvalidSettings,
+    ObjectChanged,
     ObjectExists,
     ObjectNotFound,
     StorageUnavailable,
@@ -373,6 +374,48 @@ def test_a_copy_that_is_not_the_original_costs_nothing(stores):
         store.garbles = False
     assert keys(stores["two"])
     assert all(stores["two"].read(key, 99) == key.encode() for key in keys(stores["two"]))
+
+
+@pytest.mark.parametrize("moment", ["before it is read", "after it was copied"])
+def test_an_object_that_is_overwritten_while_it_moves_is_not_lost(stores, moment):
+    # By a process that does not know yet that this store drains.
+    storage = balanced(stores)
+    key = next(key for key in KEYS if storage.home(key) == "two")
+    storage.put(key, b"older")
+    storage = balanced(stores, draining=["two"])
+    at = "two" if moment == "before it is read" else storage.home(key)
+
+    def overwrite(store, call):
+        if (store, call) == (at, "open"):
+            stores[at].before = lambda *_call: None
+            stores["two"].put(key, b"newer")
+
+    stores[at].before = overwrite
+    with pytest.raises(ObjectChanged):
+        list(storage.drain("two"))
+
+    assert b"newer" == stores["two"].read(key, 9)
+    assert [key] == list(storage.drain("two"))
+    assert b"newer" == storage.read(key, 9)
+
+
+def test_an_object_that_is_overwritten_at_home_while_it_moves_stays(stores):
+    key = next(key for key in KEYS if balanced(stores).home(key) == "two")
+    stores["two"].put(key, b"older")
+    storage = balanced(stores, draining=["two"])
+    home = stores[storage.home(key)]
+
+    def overwrite(_store, call):
+        if call == "open":
+            home.before = lambda *_call: None
+            storage.put(key, b"newer")
+
+    home.before = overwrite
+    with pytest.raises(ObjectChanged):
+        list(storage.drain("two"))
+
+    assert b"newer" == storage.read(key, 9)
+    assert [] == list(storage.drain("two"))
 
 
 def test_what_is_deleted_while_a_store_drains_is_gone(stores):
