@@ -7,27 +7,20 @@ action can be repeated, so a healer may be killed anywhere, and several may work
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from uploadmill.backends.ledger import heal_queue
 from uploadmill.backends.ledger.decisions import read_document
-from uploadmill.backends.ledger.heal_pace import Pace, PacedReader
+from uploadmill.backends.ledger.heal_copy import Copier
+from uploadmill.backends.ledger.heal_pace import Pace
 from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.ledger.whole import has, is_whole
-from uploadmill.backends.storage.base import Access, Feature, Readable, Storage
-from uploadmill.errors import (
-    IntegrityError,
-    InvalidSettings,
-    ObjectExists,
-    ObjectNotFound,
-    StorageUnavailable,
-    Unsupported,
-)
-from uploadmill.job import JobResult, OutputFile, Placement
+from uploadmill.backends.ledger.whole import is_whole
+from uploadmill.backends.storage.base import Storage
+from uploadmill.errors import InvalidSettings, ObjectExists, ObjectNotFound
+from uploadmill.job import JobResult, Placement
 from uploadmill.settings import HealSettings
 from uploadmill.wire import RECALLED
 
@@ -60,9 +53,6 @@ class Lying:
 class Healer:
     """Heals one job at a time.
 
-    Attributes:
-        bytes: How many were copied to the primary.
-
     Args:
         settler: The stores and the ledger.
         settings: The pace.
@@ -74,8 +64,7 @@ class Healer:
         self.primary = settler.stores.primary
         self.secondary = settler.stores.secondary
         self.jobs = Pace(settings.jobs_per_second)
-        self.bytes = 0
-        self._pace = Pace(settings.bytes_per_second)
+        self.copier = Copier(self.primary, self.secondary, Pace(settings.bytes_per_second))
         self._apart = False
 
     def heal(self, job_id: str, *, due: bool = True) -> Did:
@@ -148,8 +137,8 @@ class Healer:
         result, key = found.result, self.settler.stores.result_key(job_id)
         try:
             for made in result.outputs.values():
-                self._copy(made)
-            self._copy_result(key)
+                self.copier.copy(made)
+            self.copier.copy_result(key)
         except ObjectNotFound as error:
             return self._missing(job_id, str(error))
         if self._is_recalled(job_id):
@@ -164,75 +153,6 @@ class Healer:
             return "postponed"
         log.info("healed", extra={"job": job_id, "outputs": len(result.outputs)})
         return "copied"
-
-    def _copy(self, made: OutputFile) -> None:
-        """Copy one output, unless its very bytes are there."""
-        if self._is_home(made):
-            return
-        stat = self.secondary.stat(made.key)
-        try:
-            self.primary.put(
-                made.key,
-                lambda: self._reading(made.key),
-                content_type=stat.content_type or made.content_type,
-                metadata=stat.metadata,
-                cache_control=stat.cache_control,
-                content_disposition=stat.content_disposition,
-                access=self._access(made.key),
-                create_only=True,
-                sha256=made.sha256,
-            )
-        except ObjectExists:
-            if not self._is_home(made):
-                raise
-        else:
-            self.bytes += made.size
-
-    def _access(self, key: str) -> Access | None:
-        """That everybody may read it, where the web app has said so; else as the bucket has it."""
-        if Feature.ACCESS_LEVELS in {*self.primary.lacks, *self.secondary.lacks}:
-            return None
-        # Reading it is a permission of its own, which many never give: that is no reason to leave
-        # the object where it is. An outage will be met again with its bytes.
-        with suppress(StorageUnavailable, Unsupported):
-            if self.secondary.access(key) is Access.PUBLIC_READ:
-                return Access.PUBLIC_READ
-        return None
-
-    def _is_home(self, made: OutputFile) -> bool:
-        """Whether the primary has this output.
-
-        Raises:
-            IntegrityError: It has something else under its key.
-        """
-        try:
-            same = has(self.primary, made)
-        except ObjectNotFound:
-            return False
-        if not same:
-            raise IntegrityError(self.primary.name, made.key, "other bytes lie under this key")
-        return True
-
-    def _copy_result(self, key: str) -> None:
-        if self.primary.exists(key):
-            return
-        try:
-            self.primary.put(
-                key,
-                lambda: self._reading(key),
-                content_type="application/json",
-                create_only=True,
-            )
-        except ObjectExists:
-            log.debug("somebody_else_heals", extra={"key": key})
-
-    @contextmanager
-    def _reading(self, key: str) -> Iterator[Readable]:
-        with self.secondary.open(key, verify=True) as reader:
-            yield self._paced(reader)
-
-    def _paced(self, stream: Readable) -> Readable:
-        return PacedReader(stream, self._pace)
 
     def _missing(self, job_id: str, reason: str) -> Did:
         """Something is on neither store; another healer, or the web app, may have been here."""
@@ -261,7 +181,7 @@ class Healer:
         key = stores.result_key(job_id)
         if left.isdisjoint({key, *(made.key for made in result.outputs.values())}):
             return "cleared"
-        if not is_whole(stores, self.primary, result, self._paced):
+        if not is_whole(stores, self.primary, result, self.copier.paced):
             log.error("not_whole_on_primary", extra={"job": job_id})
             return "damaged"
         # Said before it is done: a deletion that nobody can trace back must not happen.

@@ -92,7 +92,7 @@ def heal(settler: Settler, settings: HealSettings, *, everything: bool = False) 
             _go_through(healer, report, others, due=False)
     except StorageUnavailable as error:
         report.unfinished.append(str(error))
-    report.bytes = healer.bytes
+    report.bytes = healer.copier.bytes
     if report.unfinished:
         log.warning("healing_unfinished", extra={"reason": report.unfinished[0]})
     return report

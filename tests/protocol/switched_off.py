@@ -84,7 +84,7 @@ class ResultFirst(Healer):
     """Heal copies ``result.json`` before the outputs."""
 
     def _bring_home(self, job_id: str, found: Any) -> Any:
-        self._copy_result(self.settler.stores.result_key(job_id))
+        self.copier.copy_result(self.settler.stores.result_key(job_id))
         return super()._bring_home(job_id, found)
 
 

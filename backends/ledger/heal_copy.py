@@ -1,0 +1,111 @@
+"""Copy a job's objects from the secondary to the primary, as streams, each proved on its way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from uploadmill.backends.ledger.heal_pace import Pace, PacedReader
+from uploadmill.backends.ledger.whole import has
+from uploadmill.backends.storage.base import Access, Feature, Readable, Storage
+from uploadmill.errors import (
+    IntegrityError,
+    ObjectExists,
+    ObjectNotFound,
+    StorageUnavailable,
+    Unsupported,
+)
+from uploadmill.job import OutputFile
+
+log = logging.getLogger("uploadmill.heal")
+
+
+class Copier:
+    """Copies to *target* what it has not got; may be killed and repeated anywhere.
+
+    Attributes:
+        bytes: How many were copied.
+
+    Args:
+        target: The primary.
+        source: The secondary.
+        pace: Of the bytes.
+    """
+
+    def __init__(self, target: Storage, source: Storage, pace: Pace) -> None:
+        self.bytes = 0
+        self._target = target
+        self._source = source
+        self._pace = pace
+
+    def copy(self, made: OutputFile) -> None:
+        """Copy one output, unless its very bytes are there."""
+        if self._is_home(made):
+            return
+        stat = self._source.stat(made.key)
+        try:
+            self._target.put(
+                made.key,
+                lambda: self._reading(made.key),
+                content_type=stat.content_type or made.content_type,
+                metadata=stat.metadata,
+                cache_control=stat.cache_control,
+                content_disposition=stat.content_disposition,
+                access=self._access(made.key),
+                create_only=True,
+                sha256=made.sha256,
+            )
+        except ObjectExists:
+            if not self._is_home(made):
+                raise
+        else:
+            self.bytes += made.size
+
+    def _access(self, key: str) -> Access | None:
+        """That everybody may read it, where the web app has said so; else as the bucket has it."""
+        if Feature.ACCESS_LEVELS in {*self._target.lacks, *self._source.lacks}:
+            return None
+        # Reading it is a permission of its own, which many never give: that is no reason to leave
+        # the object where it is. An outage will be met again with its bytes.
+        with suppress(StorageUnavailable, Unsupported):
+            if self._source.access(key) is Access.PUBLIC_READ:
+                return Access.PUBLIC_READ
+        return None
+
+    def _is_home(self, made: OutputFile) -> bool:
+        """Whether the primary has this output.
+
+        Raises:
+            IntegrityError: It has something else under its key.
+        """
+        try:
+            same = has(self._target, made)
+        except ObjectNotFound:
+            return False
+        if not same:
+            raise IntegrityError(self._target.name, made.key, "other bytes lie under this key")
+        return True
+
+    def copy_result(self, key: str) -> None:
+        """Copy a job's ``result.json``, unless there is one."""
+        if self._target.exists(key):
+            return
+        try:
+            self._target.put(
+                key,
+                lambda: self._reading(key),
+                content_type="application/json",
+                create_only=True,
+            )
+        except ObjectExists:
+            log.debug("somebody_else_heals", extra={"key": key})
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[Readable]:
+        with self._source.open(key, verify=True) as reader:
+            yield self.paced(reader)
+
+    def paced(self, stream: Readable) -> Readable:
+        """The same stream, no faster than healing may be."""
+        return PacedReader(stream, self._pace)
