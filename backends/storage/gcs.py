@@ -113,6 +113,8 @@ class GoogleStorage(Skeleton):
         caller gave that, and once to be sent. It could be noted afterwards as well, but a
         process killed in between would leave an object without it.
         """
+        # Asked now: an outage after the upload would deny an object that was made.
+        self._objects.lacks()
         content = read_up_to(write.reader, self._chunk_size)
         if len(content) < self._chunk_size:
             write.reader.verify(self.name, write.key, write.sha256)

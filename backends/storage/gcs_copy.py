@@ -39,6 +39,8 @@ def copied(objects: GoogleObjects, copy: Copy) -> ObjectStat:
         ObjectChanged: The source was overwritten meanwhile.
         ObjectExists: The target is taken.
     """
+    # Asked now: an outage after the copy would deny an object that was made.
+    objects.lacks()
     # Any number of requests may follow, so it is worth one to look first.
     if copy.create_only and _is_there(objects, copy.target):
         raise ObjectExists(objects.store, copy.target)

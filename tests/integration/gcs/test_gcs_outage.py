@@ -1,7 +1,6 @@
 """Google Cloud Storage out of reach; and processes, threads and memory of those who use it."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 import pytest
 from services.canned import Reply, canned
 from services.fake_gcs import fake_gcs
+from services.forked import exit_code_within, fork
 from services.google_stores import BUCKET, assert_unavailable, every_call, read_all
 from services.proxy import proxy
 
@@ -176,29 +176,6 @@ def child_works(storage, parents_session):
     return parents_session is not storage._bucket.connection.session and all(
         read_all(storage, "forked") == b"x" * 1000 for _ in range(20)
     )
-
-
-def fork(work) -> int:
-    """Run *work* in a forked child, which exits 0 when it returns True."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        os._exit(0 if work() else 1)
-    finally:
-        os._exit(2)
-
-
-def exit_code_within(child, seconds):
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
 
 
 def test_threads_share_a_store(google_store):

@@ -235,3 +235,26 @@ def test_a_copy_of_an_overwritten_source_says_so(google_store, monkeypatch):
     with pytest.raises(ObjectNotFound):
         storage.stat("b")
     storage.delete("a")
+
+
+@pytest.mark.parametrize("call", ["put", "copy"])
+def test_what_was_made_is_not_denied_by_an_outage_afterwards(google_store, call):
+    made = []
+
+    def answer(method, path):
+        if made:
+            return Reply(503)
+        if method == "POST":
+            made.append(path)
+            sizes = {"totalBytesRewritten": "5", "objectSize": "5"}
+            done = {"done": True, "resource": DESCRIBED, **sizes}
+            return MADE if call == "put" else Reply(200, json.dumps(done).encode())
+        return Reply(200, json.dumps(DESCRIBED).encode())
+
+    with canned(answer) as server:
+        storage = google_store(endpoint_url=server.endpoint)
+        stat = storage.put("a", b"x") if call == "put" else storage.copy("a", "b")
+        storage.close()
+
+    assert stat.etag
+    assert 1 == len(made)
