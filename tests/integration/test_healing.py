@@ -46,6 +46,7 @@ def healing(url, started, every=60.0):
             thread.stop()
         else:
             if thread._process is not None:
+                thread._process.kill()
                 thread._process.wait()
             thread._ledger.close()
 
@@ -64,7 +65,7 @@ def test_nothing_is_started_where_there_is_nothing_to_heal_yet(redis_url, client
 
 
 def test_a_job_that_is_due_is_healed_by_one_process_at_a_time(redis_url, client):
-    started = Started(seconds=0.5)
+    started = Started(seconds=60)
     due(client)
     with healing(redis_url, started) as thread:
         thread.look()
