@@ -34,7 +34,7 @@ class _Part:
     """
 
     number: int
-    content: bytearray
+    content: memoryview
     sha256: bytes | None
 
 
@@ -101,14 +101,11 @@ class PartSender:
         if number != len(digests):
             raise self._changed()
 
-    def _pieces(self, stream: Readable) -> Iterator[bytearray]:
+    def _pieces(self, stream: Readable) -> Iterator[memoryview]:
         """The content of each part, in buffers that are used in turn."""
-        buffers = cycle([bytearray(self._part_size) for _ in range(PARALLEL)])
-        for buffer in buffers:
-            size = _fill(buffer, stream)
-            del buffer[size:]
-            if size:
-                yield buffer
+        for buffer in cycle([memoryview(bytearray(self._part_size)) for _ in range(PARALLEL)]):
+            if size := _fill(buffer, stream):
+                yield buffer[:size]
             if size < self._part_size:
                 return
 
@@ -136,13 +133,12 @@ class PartSender:
         return IntegrityError(self._store, self._write.key, detail)
 
 
-def _fill(buffer: bytearray, stream: Readable) -> int:
+def _fill(buffer: memoryview, stream: Readable) -> int:
     """How many bytes of *buffer* were filled; fewer than all only at the end of *stream*."""
     filled = 0
-    with memoryview(buffer) as view:
-        while filled < len(view) and (chunk := stream.read(min(CHUNK, len(view) - filled))):
-            view[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
+    while filled < len(buffer) and (chunk := stream.read(min(CHUNK, len(buffer) - filled))):
+        buffer[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
     return filled
 
 

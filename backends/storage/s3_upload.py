@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from uploadmill.backends.storage.s3_answers import told
+from uploadmill.backends.storage.s3_body import HeldBody
 from uploadmill.backends.storage.s3_client import S3Bucket
 
 #: What S3 allows.
@@ -43,7 +44,7 @@ class MultipartUpload:
         )
         self._id = told(answer, "UploadId")
 
-    def add(self, number: int, content: bytearray, sha256: bytes) -> bool:
+    def add(self, number: int, content: bytearray | memoryview, sha256: bytes) -> bool:
         """Send a part, the first being number 1; several threads may do so at once.
 
         Returns:
@@ -54,7 +55,8 @@ class MultipartUpload:
             **self._address,
             UploadId=self._id,
             PartNumber=number,
-            Body=cast("bytes", content),
+            Body=cast("Any", HeldBody(content)),
+            ContentLength=len(content),
             ChecksumSHA256=given,
         )
         self._keep(number, answer)

@@ -8,13 +8,13 @@ the source is read twice. What is sent is hashed again on its way.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from uploadmill.backends.storage.base import Access, ObjectStat
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
 from uploadmill.backends.storage.s3_answers import created, headers
-from uploadmill.backends.storage.s3_body import StreamedBody
+from uploadmill.backends.storage.s3_body import PIECE, HeldBody, StreamedBody
 from uploadmill.backends.storage.s3_objects import S3Objects
 from uploadmill.backends.storage.s3_parts import PartSender
 from uploadmill.backends.storage.s3_upload import base64_of
@@ -58,7 +58,9 @@ class S3Writer:
     def _put_held(self, write: Write, content: bytearray) -> ObjectStat:
         """Send an object that is in memory; the server verifies its sha256."""
         facts = replace(write.facts, sha256=write.reader.sha256)
-        return self._put(write, facts, content, len(content))
+        # What is one piece goes as bytes: before a stream boto3 waits to be told to go on.
+        body = content if len(content) <= PIECE else HeldBody(content)
+        return self._put(write, facts, body, len(content))
 
     def _put_streamed(self, write: Write, size: int) -> ObjectStat:
         """Send an object in one request while it is read; the server verifies its sha256 too."""
@@ -84,7 +86,7 @@ class S3Writer:
                 **headers(facts),
                 **acl_of(write.access),
                 **condition,
-                Body=cast("bytes", body),
+                Body=body,
                 ContentLength=size,
                 ChecksumSHA256=base64_of(bytes.fromhex(facts.sha256 or "")),
             )

@@ -1,6 +1,7 @@
 """S3 on a real server: the contract, and what its failures are translated to."""
 
 import hashlib
+import io
 import os
 import signal
 import socket
@@ -228,7 +229,9 @@ def test_bytes_damaged_on_the_way_are_refused_by_the_server(store):
     storage = store()
     client = storage._bucket.sender
     put_object = client.put_object
-    client.put_object = lambda **options: put_object(**options | {"Body": b"as THEY were"})
+    client.put_object = lambda **options: put_object(
+        **options | {"Body": io.BytesIO(b"as THEY were")}
+    )
 
     with pytest.raises(StorageUnavailable, match="BadDigest") as caught:
         storage.put("damaged", b"as they were")
