@@ -55,6 +55,8 @@ def s3(s3_server: Seaweed, request: pytest.FixtureRequest) -> Iterator[S3Storage
         secret_key=s3_server.secret_key,
         page_size=100,
         part_size=5 << 20,
+        # SeaweedFS lets those who race for one key wait in steps of a second, seen up to 4.
+        read_timeout=20.0,
     )
     yield storage
     storage.close()
