@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import signal
 import socket
 import threading
 import time
@@ -13,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from services.canned import Reply, canned
+from services.forked import exit_code_within, fork
 from services.proxy import proxy
 from services.s3_stores import BUCKET, HEAD, PART, STARTED, boto, new_store, xml
 from services.seaweed import Seaweed, seaweed
@@ -574,29 +574,6 @@ def child_works(storage, parents_client):
     return parents_client is not storage._bucket.client and all(
         read_all(storage, "forked") == b"x" * 1000 for _ in range(20)
     )
-
-
-def fork(work) -> int:
-    """Run *work* in a forked child, which exits 0 when it returns True."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        os._exit(0 if work() else 1)
-    finally:
-        os._exit(2)
-
-
-def exit_code_within(child, seconds):
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
 
 
 def test_threads_share_a_store(store):
