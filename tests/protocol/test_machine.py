@@ -208,6 +208,20 @@ class Machine(RuleBasedStateMachine):
         store = self.world.store(role)
         store.out = not store.out
 
+    @rule(number=numbers, steps=st.integers(10, 40), back=st.booleans())
+    @precondition(lambda self: self.room() and self.jobs())
+    def fail_over(self, number, steps, back):
+        """The primary alone is out while somebody works on a job."""
+        world, job = self.world, _pick(self.jobs(), number)
+
+        def act() -> None:
+            for role in ROLES:
+                world.store(role).out = role == "primary"
+            world.run(world.wake(job, number % 2), steps)
+            world.stores.primary.out = not back
+
+        self.guarded("fail over", act)
+
     @rule()
     @precondition(lambda self: self.world.late)
     def write_lands(self):
@@ -219,6 +233,7 @@ class Machine(RuleBasedStateMachine):
                 self.world.drain()
                 self.told.update(o.state.value for o in self.world.watch.outcomes.values())
                 self.told["actions"] += self.world.actions
+                self.told.update(self.world.healed)
 
 
 def _pick(things: Any, number: int) -> Any:

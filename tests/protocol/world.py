@@ -8,6 +8,7 @@ one processor, and Celery, which the loop runs its steps through.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,6 +62,8 @@ class World(Things):
         self._processes: list[Process] = []
         self.workers: list[Worker] = []
         self.actions = 0
+        #: What healers did that came to their end.
+        self.healed: Counter[str] = Counter()
         #: The workers' processors are of another version, which takes what is bad.
         self.tolerant = False
         self._names = 0
@@ -143,6 +146,7 @@ class World(Things):
             with suppress(UploadmillError):
                 report = healing.heal(self.settler(process), UNPACED)
                 assert not report.damaged, report
+                self.healed.update({"copied": report.copied, "cleared": report.cleared})
                 return report
 
         return self._begin(Process(self._name("healer"), main))
