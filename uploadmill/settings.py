@@ -51,7 +51,9 @@ class StoreSettings(Table):
     cdn_url: str | None = Field(
         default=None, description="where a CDN shows them; wins over public_url"
     )
-    endpoint_url: str | None = Field(default=None, description="of a server that speaks S3's or Google's language")
+    endpoint_url: str | None = Field(
+        default=None, description="of a server that speaks S3's or Google's language"
+    )
     region: str | None = Field(default=None, description="of an S3 bucket; unset: the chain's")
     access_key: SecretStr | None = Field(
         default=None, description="unset: the provider's own chain (environment, files, role)"
