@@ -15,7 +15,7 @@ from services.s3_proxy import Fault, S3Proxy, s3_proxy
 from services.seaweed import Seaweed, seaweed
 
 from chaos.corpus import PIPELINES, Upload
-from chaos.ground import SHORT
+from chaos.ground import SHORT, TESTS
 from uploadmill import Uploads
 from uploadmill.backends.ledger.ledger import HEAL, OPEN
 from uploadmill.backends.storage import stores_from
@@ -47,6 +47,10 @@ class StorageGround:
     proxy: S3Proxy
     primary: Seaweed
     ids: dict[str, Upload] = field(default_factory=dict)
+
+    def start_worker(self, concurrency: int) -> None:
+        path = {"PYTHONPATH": str(TESTS)}
+        self.environment.start_worker(path, concurrency=concurrency, app="chaos.storage.app")
 
     def begin(self) -> None:
         """Forget the jobs and faults of the scenario before."""

@@ -97,7 +97,7 @@ def campaign(
         names = list(alike)
         for shared in [names] if short else [[name] for name in names]:
             with storage_ground(folder / shared[0], settings) as ground:
-                ground.environment.start_worker(concurrency=2 if short else 4)
+                ground.start_worker(concurrency=2 if short else 4)
                 for name in shared:
                     yield name, play(scenarios[name], ground, Corpus(seed), short=short)
 
