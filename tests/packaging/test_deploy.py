@@ -3,6 +3,7 @@
 import re
 import shlex
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -20,6 +21,13 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 PROCFILE = dict(
     line.split(": ", 1) for line in (CHECKOUT / "Procfile").read_text().splitlines() if line
 )
+#: What speaks to a store, by the scheme of its address.
+CLIENTS = {
+    "file": None,
+    "s3": "boto3",
+    "gs": "google-cloud-storage",
+    "azure": "azure-storage-blob",
+}
 SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|AUTH|REDIS_URL")
 FROM_ENVIRONMENT = re.compile(r"\$\{\w+(:\?[^}]*)?\}")
 
@@ -73,6 +81,20 @@ def test_every_setting_is_one_that_exists(name):
 
     assert "s3://primary" == settings.primary.url
     assert settings.redis_url == settings.broker_url
+
+
+def test_the_image_has_a_client_for_every_store_and_all_that_a_worker_needs():
+    recipe = SERVICES["worker"]["build"]["dockerfile_inline"]
+    (lock,) = re.findall(r"-r (requirements/worker\S+)", recipe)
+    installed = re.findall(r"^([\w.-]+)==", (CHECKOUT / lock).read_text(), re.MULTILINE)
+    urls = [
+        url for name, url in SERVICES["worker"]["environment"].items() if name.endswith("__URL")
+    ]
+    clients = {CLIENTS[urlsplit(url).scheme] for url in urls} - {None}
+
+    assert {"boto3"} == clients
+    assert [] == sorted({*clients, "pillow", "pyclamd", "python-magic", "flower"} - {*installed})
+    assert "libmagic1" in recipe
 
 
 def test_an_unknown_setting_would_be_noticed():
