@@ -90,8 +90,9 @@ def test_there_may_be_nothing_to_collect(settler):
 
 def test_old_bytes_that_were_never_enqueued_go(settler, staging):
     old = staged(settler)
-    age(staging, DAY + 1)
+    age(staging, 2)
     fresh = staged(settler)
+    age(staging, DAY - 1)
 
     report = collect(settler, dry_run=False)
 
