@@ -352,7 +352,8 @@ class Storage(Protocol):
             filename: What a browser saves it as; signed addresses only.
 
         Raises:
-            Unsupported: *expires*, and the store signs no addresses.
+            Unsupported: *expires*, and the store signs no addresses, or none that last so long.
+            ValueError: *expires* is not more than 0.
         """
 
     def presign_upload(
@@ -369,6 +370,7 @@ class Storage(Protocol):
         Raises:
             Unsupported: The store cannot enforce all of that.
             UnsupportedMedia: The store does not take this extension.
+            ValueError: No upload can have such a size, or *expires* is not more than 0.
         """
 
     def access(self, key: str) -> Access:

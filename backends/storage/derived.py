@@ -43,7 +43,8 @@ class Derived(Storage, ABC):
 
     def download(self, key: str, target: Path, *, verify: bool = False) -> ObjectStat:
         """See :meth:`Storage.download`."""
-        beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
+        # Not made of the target's name, which may have all the bytes that a name may have.
+        beside = target.with_name(f".uploadmill-{secrets.token_hex(8)}")
         try:
             with self.open(key, verify=verify) as reader, beside.open("xb") as file:
                 while chunk := reader.read(CHUNK):

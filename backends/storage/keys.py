@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 import unicodedata
@@ -171,6 +172,16 @@ def check_header(store: str, key: str, name: str, given: str | None) -> None:
     """
     if given is not None and not _HEADER.fullmatch(given):
         raise Unsupported(store, key, f"{name} {shown(given)!r}")
+
+
+def check_lasting(expires: float) -> None:
+    """Refuse what stores treat unlike: some would sign for a second, others for the past.
+
+    Raises:
+        ValueError: It is no number of seconds from now on.
+    """
+    if not 0 < expires < math.inf:
+        raise ValueError("say for how many seconds it lasts, more than 0")
 
 
 def attachment(filename: str) -> str:

@@ -41,3 +41,14 @@ class Limits:
         """The smaller of *asked* and the store's own limit, in bytes; None: any."""
         limits = [limit for limit in (asked, self._max_file_size) if limit is not None]
         return min(limits, default=None)
+
+    def sizes(self, least: int, most: int) -> range:
+        """The sizes, in bytes, that an upload from *least* to *most* may have in this store.
+
+        Raises:
+            ValueError: There is none.
+        """
+        allowed = range(least, (self.size(most) or 0) + 1)
+        if least < 0 or not allowed:
+            raise ValueError("no upload can have such a size: compare min_size and max_size")
+        return allowed

@@ -26,6 +26,7 @@ from uploadmill.backends.storage.keys import (
     check_content_type,
     check_header,
     check_key,
+    check_lasting,
     check_metadata,
     check_prefix,
     public_address,
@@ -213,6 +214,7 @@ class Skeleton(Derived):
             if filename is not None:
                 raise ValueError("only a signed address has a file name; say how long it lasts")
             return public_address(self._shown_at, self._public_key(key))
+        check_lasting(expires)
         return self._signed_url(key, expires, attachment(filename) if filename else None)
 
     def presign_upload(
@@ -227,8 +229,9 @@ class Skeleton(Derived):
         """See :meth:`Storage.presign_upload`."""
         self._check_new(key)
         check_content_type(self.name, key, content_type)
-        most = self._limits.size(max_size) or max_size
-        return self._presigned_upload(key, content_type, range(min_size, most + 1), expires)
+        check_lasting(expires)
+        sizes = self._limits.sizes(min_size, max_size)
+        return self._presigned_upload(key, content_type, sizes, expires)
 
     def access(self, key: str) -> Access:
         """See :meth:`Storage.access`."""

@@ -5,6 +5,7 @@
 from dataclasses import replace
 
 import pytest
+from services.served_memory import ServedMemory, served
 
 from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.errors import IntegrityError, ObjectChanged, ObjectNotFound, Unsupported
@@ -99,6 +100,34 @@ def test_a_cdn_wins_over_the_stores_own_address():
     storage = MemoryStorage(public_url="https://bucket.test", cdn_url="https://cdn.test")
 
     assert "https://cdn.test/a" == storage.url("a")
+
+
+@pytest.mark.parametrize("expires", [0, -1, float("nan"), float("inf")])
+def test_nothing_is_signed_for_no_time(expires):
+    with served(ServedMemory()) as storage:
+        with pytest.raises(ValueError, match="how many seconds"):
+            storage.url("a", expires=expires)
+        with pytest.raises(ValueError, match="how many seconds"):
+            storage.presign_upload("a", content_type="a/b", max_size=9, expires=expires)
+
+
+@pytest.mark.parametrize(("least", "most"), [(6, 5), (-1, 5), (0, -1), (11, 20)])
+def test_a_form_that_no_upload_could_satisfy_is_refused(least, most):
+    storage = ServedMemory(max_file_size=10)
+
+    with pytest.raises(ValueError, match="compare min_size and max_size"):
+        storage.presign_upload("a", content_type="a/b", min_size=least, max_size=most)
+
+
+def test_a_download_does_not_mind_how_long_the_files_name_is(tmp_path):
+    storage = MemoryStorage()
+    storage.put("a", b"content")
+    target = tmp_path / ("ü" * 127)
+
+    storage.download("a", target)
+
+    assert [target] == list(tmp_path.iterdir())
+    assert b"content" == target.read_bytes()
 
 
 def test_other_delimiters_are_refused():
