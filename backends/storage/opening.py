@@ -145,6 +145,8 @@ def _from_url(parts: SplitResult, name: str) -> dict[str, Any]:
             f"storage {name!r}: credentials do not belong in a URL; pass them as options or "
             "settings, or leave them to the provider's own chain"
         )
+    if parts.fragment:
+        raise InvalidSettings(f"storage {name!r}: a '#' in a URL ends it; write %23")
     kind = _SCHEMES[parts.scheme]
     for option, value in query.items():
         if option not in kind.query:

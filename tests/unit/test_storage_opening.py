@@ -45,6 +45,8 @@ def test_nothing_is_made_before_it_is_used(tmp_path):
         "file://hunter2/path",
         "s3:///hunter2",
         "s3://bucket/a/../hunter2",
+        "s3://bucket/half#hunter2",
+        "file:///half#hunter2",
         "memory:hunter2",
         "hunter2",
     ],
