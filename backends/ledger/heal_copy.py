@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from uploadmill.backends.ledger.heal_pace import Pace, PacedReader
 from uploadmill.backends.ledger.whole import has
-from uploadmill.backends.storage.base import Access, Feature, Readable, Storage
-from uploadmill.errors import (
-    IntegrityError,
-    ObjectExists,
-    ObjectNotFound,
-    StorageUnavailable,
-    Unsupported,
-)
+from uploadmill.backends.storage.base import Access, Readable, Storage
+from uploadmill.backends.storage.transfer import access_of
+from uploadmill.errors import IntegrityError, ObjectExists, ObjectNotFound
 from uploadmill.job import OutputFile
 
 log = logging.getLogger("uploadmill.heal")
@@ -64,14 +59,8 @@ class Copier:
 
     def _access(self, key: str) -> Access | None:
         """That everybody may read it, where the web app has said so; else as the bucket has it."""
-        if Feature.ACCESS_LEVELS in {*self._target.lacks, *self._source.lacks}:
-            return None
-        # Reading it is a permission of its own, which many never give: that is no reason to leave
-        # the object where it is. An outage will be met again with its bytes.
-        with suppress(StorageUnavailable, Unsupported):
-            if self._source.access(key) is Access.PUBLIC_READ:
-                return Access.PUBLIC_READ
-        return None
+        public = access_of(self._source, key, self._target) is Access.PUBLIC_READ
+        return Access.PUBLIC_READ if public else None
 
     def _is_home(self, made: OutputFile) -> bool:
         """Whether the primary has this output.

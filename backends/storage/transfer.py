@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from uploadmill.backends.storage.base import Access, Feature, ObjectStat, Storage
 from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.errors import IntegrityError, ObjectChanged, ObjectExists, ObjectNotFound
+from uploadmill.errors import (
+    IntegrityError,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    StorageUnavailable,
+    Unsupported,
+)
 
 
 def transfer(
@@ -49,8 +58,9 @@ def bring(source: Storage, key: str, target: Storage) -> bool:
     """Move an object to another store under the same key: copy, read back, then delete.
 
     Killed in between, both stores have it, and the next call goes on. Access levels go along
-    where both stores have them. Of two different objects under the key the one that was modified
-    last stays, by the stores' own clocks; where they say the same, the target's.
+    where both stores have them, and the source lets us look. Of two different objects under the
+    key the one that was modified last stays, by the stores' own clocks; where they say the same,
+    the target's.
 
     Args:
         source: Where it is.
@@ -78,13 +88,10 @@ def bring(source: Storage, key: str, target: Storage) -> bool:
 
 def _copied(source: Storage, found: ObjectStat, target: Storage) -> str | None:
     """The sha256 of what *target* must have now; None: it has something newer, which stays."""
-    known = Feature.ACCESS_LEVELS in {*source.lacks, *target.lacks}
-    access = None if known else source.access(found.key)
+    access = access_of(source, found.key, target)
     for create_only in (True, False):
         try:
-            return transfer(
-                source, found, target, found.key, create_only=create_only, access=access
-            ).sha256
+            return _with_access(source, found, target, access, create_only=create_only).sha256
         except ObjectExists:
             there, sha256 = target.stat(found.key), _sha256(source, found)
             if (there.size, _sha256(target, there)) == (found.size, sha256):
@@ -92,6 +99,35 @@ def _copied(source: Storage, found: ObjectStat, target: Storage) -> str | None:
             if found.modified <= there.modified:
                 return None
     raise AssertionError("a write that may overwrite found an object in its way")
+
+
+def access_of(source: Storage, key: str, target: Storage) -> Access | None:
+    """Who may read an object, where both stores have such levels and we may look; else None."""
+    if Feature.ACCESS_LEVELS in {*source.lacks, *target.lacks}:
+        return None
+    # Reading it is a permission of its own, which many never give: that is no reason to leave
+    # the object where it is. An outage will be met again with its bytes.
+    with suppress(StorageUnavailable, Unsupported):
+        return source.access(key)
+    return None
+
+
+def _with_access(
+    source: Storage,
+    found: ObjectStat,
+    target: Storage,
+    access: Access | None,
+    *,
+    create_only: bool,
+) -> ObjectStat:
+    """Copy an object with its access; a bucket without levels takes not even *private*."""
+    key = found.key
+    try:
+        return transfer(source, found, target, key, create_only=create_only, access=access)
+    except Unsupported:
+        if access is not Access.PRIVATE:
+            raise
+        return transfer(source, found, target, key, create_only=create_only)
 
 
 def _sha256(store: Storage, stat: ObjectStat) -> str:

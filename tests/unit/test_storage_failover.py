@@ -555,6 +555,48 @@ def test_everything_comes_home(both, primary, secondary):
     assert [] == list(both.bring_home())
 
 
+class WithoutLists(MemoryStorage):
+    """As a bucket of S3 with access lists disabled: it says so when it is asked."""
+
+    def put(self, key, source, *, access=None, **options):
+        if access is not None:
+            raise Unsupported(self.name, key, "its bucket has access lists disabled")
+        return super().put(key, source, **options)
+
+
+def test_an_object_comes_home_to_a_bucket_without_access_lists(secondary, clock):
+    secondary.put("a", b"bytes")
+    primary = WithoutLists("primary")
+
+    both = FailoverStorage(primary, secondary, timing=clock.timing)
+
+    assert ["a"] == list(both.bring_home())
+    assert b"bytes" == primary.read("a", 9)
+    assert [] == keys(secondary)
+
+
+def test_what_is_public_does_not_come_home_to_where_it_could_not_be(secondary, clock):
+    secondary.put("a", b"bytes", access=Access.PUBLIC_READ)
+    both = FailoverStorage(WithoutLists("primary"), secondary, timing=clock.timing)
+
+    with pytest.raises(Unsupported, match="access lists disabled"):
+        list(both.bring_home())
+
+    assert ["a"] == keys(secondary)
+
+
+def test_an_account_that_may_not_look_at_access_brings_home_all_the_same(primary, clock):
+    class Discreet(MemoryStorage):
+        def access(self, _key):
+            raise StorageUnavailable(self.name, "the server answered 403", retry_here=False)
+
+    secondary = Discreet("secondary")
+    secondary.put("a", b"bytes")
+
+    assert ["a"] == list(FailoverStorage(primary, secondary, timing=clock.timing).bring_home())
+    assert b"bytes" == primary.read("a", 9)
+
+
 def test_of_two_objects_the_newer_one_stays(both, primary, secondary):
     primary.put("a", b"older")
     secondary.put("a", b"newer")
