@@ -61,7 +61,13 @@ class LedgerOnly:
     def __init__(self, ledger: Ledger, _stores: Stores) -> None:
         self.ledger = ledger
 
-    def settle(self, proposal: Outcome, _put: Sequence[tuple[Placement, str]] = ()) -> Outcome:
+    def settle(
+        self,
+        proposal: Outcome,
+        _put: Sequence[tuple[Placement, str]] = (),
+        *,
+        repeated: bool = False,  # noqa: ARG002 (nothing was put before)
+    ) -> Outcome:
         document = proposal.model_dump_json().encode()
         self.ledger.finish(proposal, document, sha256(document).hexdigest(), proposal.placed)
         return proposal
