@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -16,8 +17,14 @@ import boto3
 from botocore.config import Config
 
 from benchmarks.cpu import memory_mb, reset_peak
+from uploadmill.backends.ledger.heal_copy import Copier
+from uploadmill.backends.ledger.heal_pace import Pace
+from uploadmill.backends.ledger.whole import has_bytes
+from uploadmill.backends.storage import FailoverStorage
 from uploadmill.backends.storage.base import CHUNK
+from uploadmill.backends.storage.keys import DEFAULT_TYPE
 from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.job import OutputFile
 
 #: Seconds the server may stay silent, on both sides: it may be busy.
 PATIENCE = 120
@@ -40,6 +47,10 @@ class Calls:
         options: dict[str, Any] = {"endpoint_url": endpoint, "read_timeout": float(PATIENCE)}
         self.storage = S3Storage(bucket, name="ours", **options)
         self.by_parts = S3Storage(bucket, name="parts", stream_limit=0, **options)
+        # Nobody listens there.
+        gone = S3Storage(bucket, name="gone", endpoint_url="http://127.0.0.1:9")
+        self.failing_over = FailoverStorage(gone, self.storage)
+        self.home = S3Storage(bucket, "home", name="home", **options)
         # By default boto3 verifies what it reads; not so here, it would flatter our plain open.
         config = Config(read_timeout=PATIENCE, response_checksum_validation="when_required")
         self.bare = boto3.client("s3", endpoint_url=endpoint, config=config)
@@ -76,6 +87,19 @@ class Calls:
     def copy(self) -> None:
         assert self.sha256 == self.storage.copy("ours", "copy").sha256
 
+    def fail_over(self) -> None:
+        """To the secondary, after three attempts; the sha256 is found anew at each."""
+        assert self.sha256 == self.failing_over.put("failed over", self.source).sha256
+
+    def heal(self) -> None:
+        """As a healer does: copy, and read the copy before the original may go."""
+        size = self.source.stat().st_size
+        made = OutputFile(
+            key="failed over", content_type=DEFAULT_TYPE, size=size, sha256=self.sha256
+        )
+        Copier(self.home, self.storage, Pace(math.inf)).copy(made)
+        assert has_bytes(self.home, made)
+
     def _read(self, stream: Any) -> None:
         size = sum(map(len, iter(lambda: stream.read(CHUNK), b"")))
         assert size == self.source.stat().st_size
@@ -101,8 +125,12 @@ def memory(calls: Calls) -> dict[str, dict[str, float]]:
     calls.storage.put("small", small)
     calls.storage.copy("small", "small-copy")
     calls.storage.read("small", 5)
+    calls.failing_over.put("small", small)
+    calls.home.put("small", small)
     found = {}
-    for name, call in {"put": calls.all()["put"], "open": calls.open, "copy": calls.copy}.items():
+    measured: dict[str, Call] = {"put": calls.all()["put"], "open": calls.open, "copy": calls.copy}
+    measured |= {"failover": calls.fail_over, "heal": calls.heal}
+    for name, call in measured.items():
         gc.collect()
         idle = memory_mb(os.getpid())
         reset_peak(os.getpid())

@@ -162,5 +162,6 @@ def test_s3_is_measured_against_bare_boto3_on_the_same_server(tmp_path, monkeypa
     for call in ("put", "put_parts", "put_known", "open", "open_verified"):
         assert figures.pop(f"s3_{call}_speed").value > 0
         assert figures.pop(f"s3_{call}_cpu").value > 0
-    assert {"s3_put_memory_mb", "s3_open_memory_mb", "s3_copy_memory_mb"} == set(figures)
+    ways = ("put", "open", "copy", "failover", "heal")
+    assert {f"s3_{way}_memory_mb" for way in ways} == set(figures)
     assert [] == [each.name for each in (tmp_path / "s3").iterdir() if each.name == "memory"]
