@@ -10,6 +10,7 @@ from azure.core.credentials import AzureNamedKeyCredential, TokenCredential
 from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 
 from uploadmill.backends.storage.azure_access import AzureAccess
+from uploadmill.backends.storage.azure_transport import PieceTransport
 from uploadmill.backends.storage.per_process import PerProcess
 
 #: Seconds to connect in.
@@ -97,8 +98,10 @@ class AzureContainer:
             logger=_LOG,
             # Callers have their own attempts; two layers of them would multiply.
             retry_total=0,
-            connection_timeout=min(CONNECT_TIMEOUT, self.access.read_timeout),
-            read_timeout=self.access.read_timeout,
+            transport=PieceTransport(
+                connection_timeout=min(CONNECT_TIMEOUT, self.access.read_timeout),
+                read_timeout=self.access.read_timeout,
+            ),
             max_single_put_size=self._put_size,
             max_single_get_size=self._read_size,
             max_chunk_get_size=self._read_size,

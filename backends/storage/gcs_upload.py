@@ -10,7 +10,7 @@ import base64
 import contextlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -22,14 +22,12 @@ from requests import Response
 from requests.exceptions import RequestException
 
 from uploadmill.backends.storage.base import CHUNK
+from uploadmill.backends.storage.body import Body
 from uploadmill.backends.storage.gcs_client import GoogleBucket, Patience
 from uploadmill.backends.storage.gcs_errors import answered
 
 #: Chunks but the last must be a multiple of this.
 CHUNK_UNIT = 256 << 10
-
-#: Bytes handed to the network at a time: each gets the whole time-out, a chunk would share it.
-_PIECE = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +41,6 @@ class NewObject:
 
     resource: Mapping[str, Any]
     conditions: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Body:
-    """The body of a request: buffers one after another, sent by pieces and none of them copied.
-
-    It can be sent again, as it is when a token turns out to be too old.
-    """
-
-    def __init__(self, *buffers: bytes | bytearray | memoryview) -> None:
-        self._buffers = buffers
-
-    def __len__(self) -> int:
-        return sum(map(len, self._buffers))
-
-    def __iter__(self) -> Iterator[Any]:
-        for buffer in self._buffers:
-            view = memoryview(buffer)
-            for start in range(0, len(view), _PIECE):
-                yield view[start : start + _PIECE]
 
 
 class Crc32c:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from uploadmill.backends.storage.body import PIECE
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.errors import IntegrityError
-
-#: Bytes given at a time. A piece must be gone within the read timeout (4 s), so this asks 64 kB/s
-#: of the network; in the pieces that boto3 asks for, of 16 kB, a large object is much work.
-PIECE = 256 << 10
 
 
 class HeldBody:

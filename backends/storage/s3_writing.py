@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from uploadmill.backends.storage.base import Access, ObjectStat
+from uploadmill.backends.storage.body import PIECE
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
 from uploadmill.backends.storage.s3_answers import created, headers
-from uploadmill.backends.storage.s3_body import PIECE, HeldBody, StreamedBody
+from uploadmill.backends.storage.s3_body import HeldBody, StreamedBody
 from uploadmill.backends.storage.s3_objects import S3Objects
 from uploadmill.backends.storage.s3_parts import PartSender
 from uploadmill.backends.storage.s3_upload import base64_of

@@ -5,8 +5,9 @@ import io
 
 import pytest
 
+from uploadmill.backends.storage.body import PIECE
 from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.backends.storage.s3_body import PIECE, HeldBody, StreamedBody
+from uploadmill.backends.storage.s3_body import HeldBody, StreamedBody
 from uploadmill.errors import IntegrityError
 
 CONTENT = bytes(range(256)) * 4096
