@@ -165,3 +165,14 @@ def test_s3_is_measured_against_bare_boto3_on_the_same_server(tmp_path, monkeypa
     ways = ("put", "open", "copy", "failover", "heal")
     assert {f"s3_{way}_memory_mb" for way in ways} == set(figures)
     assert [] == [each.name for each in (tmp_path / "s3").iterdir() if each.name == "memory"]
+
+
+def test_empty_jobs_go_through_all_their_steps(tmp_path):
+    from benchmarks.empty_steps import measure
+
+    # It looks at every job's record itself, and raises where one is not stored
+    with closing(measure(tmp_path / "steps", pairs=1, jobs=2)) as figures:
+        without_events = next(figures)
+
+    assert "empty_steps_ratio" == without_events.name
+    assert without_events.value > 0
