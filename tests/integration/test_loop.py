@@ -227,6 +227,18 @@ def test_an_outage_makes_the_job_wait_and_never_counts(process, in_validate, err
     assert (JobState.STORED, None) == process.ended(job)
 
 
+@pytest.mark.parametrize(("age", "delay"), [(10, 5), (600, 60), (36_000, 300)])
+def test_an_old_job_waits_longer_than_a_new_one_but_not_for_ever(process, in_validate, age, delay):
+    in_validate(raising(StorageUnavailable("primary", "out")))
+    job = process.enqueue()
+    accepted_at = int((time.time() - age) * 1000)
+    process.ledger.redis.hset(f"um:job:{job.id}", "accepted_at", accepted_at)
+
+    process.run(job)
+
+    assert 0.49 * delay <= process.waits(job) <= 1.51 * delay
+
+
 @pytest.mark.parametrize(
     "error",
     [
