@@ -222,7 +222,7 @@ class WithParts(MemoryStorage):
     """A store in which uploads by parts were begun."""
 
     def unfinished(self, prefix=""):
-        for hours in (1, 25):
+        for hours in (23, 25):
             begun = datetime.now(UTC) - timedelta(hours=hours)
             yield UnfinishedUpload(f"{prefix}of-{hours}-hours", "id", begun)
 
