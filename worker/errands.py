@@ -19,6 +19,9 @@ from uploadmill.backends.ledger.ledger import Ledger
 
 log = logging.getLogger("uploadmill.errands")
 
+#: Seconds that a process has to end when it is asked to; all that it does may be broken off.
+END = 2.0
+
 
 class Errand(threading.Thread):
     """Looks now and then whether something is to be done, and starts a process that does it.
@@ -50,7 +53,7 @@ class Errand(threading.Thread):
         if self._process is not None and self._process.poll() is None:
             return
         try:
-            if self.due():
+            if self.due() and not self._stopped.is_set():
                 self._process = self.send()
         except redis.RedisError as error:
             extra = {"errand": self.name, "reason": type(error).__name__}
@@ -61,9 +64,7 @@ class Errand(threading.Thread):
         self._stopped.set()
         self.join(timeout=2)
         if self._process is not None:
-            if self._process.poll() is None:
-                self._process.terminate()
-            self._process.wait()
+            _end(self._process)
         self._ledger.close()
 
     @abstractmethod
@@ -73,6 +74,17 @@ class Errand(threading.Thread):
     @abstractmethod
     def send(self) -> subprocess.Popen[bytes]:
         """Start what does it."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process: one that waits for a disk or a decoder may be deaf to a request."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def command(*words: str) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from services.waiting import eventually
 
 from uploadmill.backends.ledger.ledger import HEAL, Ledger
 from uploadmill.settings import LedgerSettings
+from uploadmill.worker import errands
 from uploadmill.worker.healing import LOCK, LOOKED, Healing, turn
 
 
@@ -101,6 +103,29 @@ def test_the_thread_looks_by_itself(redis_url, client):
     with healing(redis_url, started, every=0.1) as thread:
         thread.start()
         assert eventually(lambda: started.times >= 2)
+
+
+def test_a_process_that_is_deaf_to_its_end_does_not_hold_up_the_worker(
+    redis_url, client, monkeypatch
+):
+    monkeypatch.setattr(errands, "END", 0.2)
+    deaf = "import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()"
+    processes = []
+
+    def start():
+        process = subprocess.Popen([sys.executable, "-S", "-c", deaf], stdout=subprocess.PIPE)
+        processes.append(process)
+        process.stdout.readline()  # it is deaf now
+        return process
+
+    due(client)
+    with healing(redis_url, start, every=0.1) as thread:
+        thread.start()
+        assert eventually(lambda: processes)
+
+    (process,) = processes
+    with process.stdout:
+        assert -signal.SIGKILL == process.returncode
 
 
 def test_a_redis_that_is_out_is_waited_for():
