@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
@@ -81,15 +81,16 @@ def heal(settler: Settler, settings: HealSettings, *, everything: bool = False) 
     """
     report = Healed()
     healer = Healer(settler, settings)
+    failed: set[str] = set()
     try:
         for store in (settler.stores.primary, settler.stores.secondary):
             # While commits find the store out, nobody is to ask it for anything else.
             with admitted(settler.stores.breakers(store.name), store.name):
                 store.ping()
-        failed = _go_through(healer, report, _due(settler), due=True)
+        _go_through(healer, report, _due(settler, failed), failed, due=True)
         if everything:
             others = (each for each in heal_queue.queued(settler.ledger) if each not in failed)
-            _go_through(healer, report, others, due=False)
+            _go_through(healer, report, others, failed, due=False)
     except StorageUnavailable as error:
         report.unfinished.append(str(error))
     report.bytes = healer.copier.bytes
@@ -98,14 +99,16 @@ def heal(settler: Settler, settings: HealSettings, *, everything: bool = False) 
     return report
 
 
-def _due(settler: Settler) -> Iterator[str]:
-    while job_id := heal_queue.next_due(settler.ledger):
+def _due(settler: Settler, failed: Collection[str]) -> Iterator[str]:
+    """Each job that is due, until one with which it did not go well is due again."""
+    while (job_id := heal_queue.next_due(settler.ledger)) and job_id not in failed:
         yield job_id
 
 
-def _go_through(healer: Healer, report: Healed, jobs: Iterator[str], *, due: bool) -> set[str]:
-    """Heal one after another; returns those with which it did not go well."""
-    failed: set[str] = set()
+def _go_through(
+    healer: Healer, report: Healed, jobs: Iterator[str], failed: set[str], *, due: bool
+) -> None:
+    """Heal one after another; notes in *failed* those with which it did not go well."""
     in_a_row = 0
     for job_id in jobs:
         healer.jobs.spend(1)
@@ -132,7 +135,6 @@ def _go_through(healer: Healer, report: Healed, jobs: Iterator[str], *, due: boo
         report.count(did)
         if did in ("postponed", "damaged"):
             failed.add(job_id)
-    return failed
 
 
 def foresee(settler: Settler) -> Healed:

@@ -20,6 +20,7 @@ from services.timed_ledger import brought_to, timed_ledger
 from services.told_breaker import ToldBreakers
 
 from uploadmill.backends.ledger import heal_queue
+from uploadmill.backends.ledger.heal import Healer
 from uploadmill.backends.ledger.heal_queue import HOLD
 from uploadmill.backends.ledger.healing import Healed, find_stranded, foresee, heal
 from uploadmill.backends.ledger.ledger import HEAL, JOB
@@ -245,6 +246,24 @@ def test_one_that_was_put_off_comes_back_by_itself(settler, stores):
     settler.ledger.pass_time(HOLD)
 
     assert healed(settler).copied == 1
+
+
+def test_a_run_ends_although_what_was_put_off_is_due_again_meanwhile(settler, monkeypatch):
+    job = enqueued(settler)
+    heal_queue.put(settler.ledger, [job.id], 0, only="new")
+    heal_job, looks = Healer.heal, []
+
+    def slowly(healer, job_id, *, due):
+        looks.append(job_id)
+        assert len(looks) < 5, "the run goes on for ever"
+        did = heal_job(healer, job_id, due=due)
+        settler.ledger.pass_time(HOLD)
+        return did
+
+    monkeypatch.setattr(Healer, "heal", slowly)
+
+    assert healed(settler) == Healed(postponed=1)
+    assert looks == [job.id]
 
 
 def test_a_write_whose_reply_was_lost_does_no_harm(settler, stores):
