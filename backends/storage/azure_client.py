@@ -116,6 +116,8 @@ def _credential(access: AzureAccess) -> AzureNamedKeyCredential | TokenCredentia
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415 (a third of a second)
 
     return DefaultAzureCredential(
+        # Nor does it try again: by default each of the chain would, four times.
+        retry_total=0,
         connection_timeout=min(CONNECT_TIMEOUT, access.read_timeout),
         read_timeout=access.read_timeout,
     )

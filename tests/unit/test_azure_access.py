@@ -1,10 +1,15 @@
 """Where an account is and how to get in, from options and files."""
 
+from contextlib import closing
+
 import pytest
 from pydantic import SecretStr
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as NoConnection
 
 from uploadmill.backends.storage.azure_access import AzureAccess, azure_access
-from uploadmill.errors import InvalidSettings
+from uploadmill.backends.storage.opening import open_storage
+from uploadmill.errors import InvalidSettings, StorageUnavailable
 
 URL = "https://acme.blob.core.windows.net"
 KEY = "a2V5"
@@ -78,3 +83,23 @@ def test_a_connection_string_without_a_key_is_refused(tmp_path):
     with pytest.raises(InvalidSettings, match="no AccountKey") as caught:
         access(URL, path=path)
     assert "secret" not in str(caught.value)
+
+
+def test_a_sign_in_that_gets_no_answer_is_not_tried_again(monkeypatch):
+    asked = []
+
+    def nobody_answers(_adapter, request, **_options):
+        asked.append(request.url)
+        raise NoConnection
+
+    monkeypatch.setattr(HTTPAdapter, "send", nobody_answers)
+    for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET"):
+        monkeypatch.setenv(f"AZURE_{name}", "00000000-0000-0000-0000-000000000000")
+
+    with (
+        closing(open_storage("azure", container="media", account_url=URL)) as storage,
+        pytest.raises(StorageUnavailable),
+    ):
+        storage.stat("a")
+
+    assert 1 == len(asked)
