@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +18,7 @@ from requests import Session
 from requests.adapters import HTTPAdapter
 
 from uploadmill.backends.storage.base import Feature
+from uploadmill.backends.storage.per_process import PerProcess
 
 Patience = Literal["brisk", "usual", "long"]
 
@@ -101,14 +100,6 @@ def _of_file(path: str) -> Credentials:
         raise DefaultCredentialsError(type(error).__name__) from error
 
 
-class _Process:
-    """What one process has of its own."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.connection: GoogleConnection | None = None
-
-
 class GoogleConnection:
     """One process's client, and its session for what goes or comes as a stream.
 
@@ -148,9 +139,6 @@ class GoogleConnection:
 class GoogleBucket:
     """A bucket and this process's connection to it.
 
-    Connections must not be shared across a fork, nor must the lock: another thread of the parent
-    may hold it at that moment. So both are kept under the process id.
-
     Args:
         name: Of the bucket.
         access: Where it is, and how to get in.
@@ -159,18 +147,14 @@ class GoogleBucket:
     def __init__(self, name: str, access: GoogleAccess) -> None:
         self.name = name
         self.access = access
-        self._processes: dict[int, _Process] = {}
+        self._connections = PerProcess(
+            lambda: GoogleConnection(access, name), GoogleConnection.close
+        )
 
     @property
     def connection(self) -> GoogleConnection:
         """This process's; made when there is none."""
-        own = self._processes.get(os.getpid()) or self._processes.setdefault(
-            os.getpid(), _Process()
-        )
-        with own.lock:
-            if own.connection is None:
-                own.connection = GoogleConnection(self.access, self.name)
-            return own.connection
+        return self._connections.get()
 
     @property
     def objects(self) -> str:
@@ -193,10 +177,7 @@ class GoogleBucket:
 
     def close(self) -> None:
         """Give back this process's connections; the next call opens new ones."""
-        own = self._processes.pop(os.getpid(), _Process())
-        with own.lock:
-            if own.connection is not None:
-                own.connection.close()
+        self._connections.close()
 
     def _look(self, connection: GoogleConnection) -> dict[Feature, str]:
         bucket = connection.bucket

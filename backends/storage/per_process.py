@@ -36,8 +36,7 @@ class PerProcess(Generic[T]):
 
     def get(self) -> T:
         """This process's own."""
-        pid = os.getpid()
-        own = self._processes.get(pid) or self._processes.setdefault(pid, _Own())
+        own = self._own()
         with own.lock:
             if not own.made:
                 own.made.append(self._make())
@@ -45,7 +44,11 @@ class PerProcess(Generic[T]):
 
     def close(self) -> None:
         """Give this process's own back; the next call makes another."""
-        own: _Own[T] = self._processes.pop(os.getpid(), _Own())
+        own = self._own()
         with own.lock:
             while own.made:
                 self._close(own.made.pop())
+
+    def _own(self) -> _Own[T]:
+        pid = os.getpid()
+        return self._processes.get(pid) or self._processes.setdefault(pid, _Own())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import boto3
 from botocore.config import Config
+
+from uploadmill.backends.storage.per_process import PerProcess
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -104,29 +106,18 @@ class _Session:
         self.session = boto3.session.Session()
 
 
-#: By process id; filled on first use.
-_SESSIONS: dict[int, _Session] = {}
+#: This process's.
+_SESSION = PerProcess(_Session, lambda _session: None)
 
 
 def _new_client(**options: Any) -> S3Client:
-    own = _SESSIONS.get(os.getpid()) or _SESSIONS.setdefault(os.getpid(), _Session())
+    own = _SESSION.get()
     with own.lock:
         return own.session.client("s3", **options)
 
 
-class _Process:
-    """What one process has of its own."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.clients: dict[Patience, S3Client] = {}
-
-
 class S3Bucket:
     """A bucket and this process's clients for it.
-
-    Connections must not be shared across a fork, nor must the lock: another thread of the parent
-    may hold it at that moment. So both are kept under the process id.
 
     Args:
         name: Of the bucket.
@@ -135,41 +126,32 @@ class S3Bucket:
 
     def __init__(self, name: str, access: S3Access) -> None:
         self.name = name
-        self._access = access
-        self._processes: dict[int, _Process] = {}
+        self._clients: dict[Patience, PerProcess[S3Client]] = {
+            patience: PerProcess(partial(access.connect, patience), lambda client: client.close())
+            for patience in get_args(Patience)
+        }
 
     @property
     def client(self) -> S3Client:
         """The client with ordinary patience."""
-        return self._get("usual")
+        return self._clients["usual"].get()
 
     @property
     def sender(self) -> S3Client:
         """The client for bodies that go with their sha256, and for nothing else."""
-        return self._get("sending")
+        return self._clients["sending"].get()
 
     @property
     def brisk(self) -> S3Client:
         """The client with little patience."""
-        return self._get("brisk")
+        return self._clients["brisk"].get()
 
     @property
     def patient(self) -> S3Client:
         """The client for calls that take their time."""
-        return self._get("long")
+        return self._clients["long"].get()
 
     def close(self) -> None:
         """Give back this process's connections; the next call opens new ones."""
-        own = self._processes.pop(os.getpid(), _Process())
-        with own.lock:
-            for client in own.clients.values():
-                client.close()
-
-    def _get(self, patience: Patience) -> S3Client:
-        own = self._processes.get(os.getpid()) or self._processes.setdefault(
-            os.getpid(), _Process()
-        )
-        with own.lock:
-            if patience not in own.clients:
-                own.clients[patience] = self._access.connect(patience)
-            return own.clients[patience]
+        for clients in self._clients.values():
+            clients.close()

@@ -28,6 +28,7 @@ from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.contract_put import METADATA
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.per_process import PerProcess
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.backends.storage.s3_upload import MultipartUpload
@@ -264,7 +265,8 @@ def test_no_credentials_at_all_are_not_tried_again(store, monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # A process's session keeps the credentials that it has found once.
-    monkeypatch.setattr(s3_client, "_SESSIONS", {})
+    session = PerProcess(s3_client._Session, lambda _session: None)
+    monkeypatch.setattr(s3_client, "_SESSION", session)
 
     assert_unavailable(store(access_key=None, secret_key=None), retry_here=False, calls=["put"])
 
@@ -540,26 +542,24 @@ def test_a_fork_gets_connections_of_its_own(store):
     assert client is storage._bucket.client
 
 
-def test_a_fork_while_another_thread_makes_a_client_does_not_hang(store):
-    storage = store()
-    own = storage._bucket
+def test_a_fork_while_another_thread_makes_a_client_does_not_hang(store, monkeypatch):
     started, go_on = threading.Event(), threading.Event()
-    connect = own._access.connect
+    connect, parent = s3_client.S3Access.connect, os.getpid()
 
-    class Slow:
-        def connect(self, patience):
+    def slowly(access, patience):
+        if os.getpid() == parent:
             started.set()
             go_on.wait(10)
-            return connect(patience)
+        return connect(access, patience)
 
-    own._access = Slow()
+    monkeypatch.setattr(s3_client.S3Access, "connect", slowly)
+    storage = store()
     thread = threading.Thread(target=storage.ping)
     thread.start()
-    started.wait(10)
     try:
+        assert started.wait(10)
 
         def work():
-            own._access = type("Access", (), {"connect": staticmethod(connect)})()
             storage.ping()
             return True
 
@@ -576,7 +576,14 @@ def child_works(storage, parents_client):
     )
 
 
-def test_threads_share_a_store(store):
+def test_threads_share_a_store(store, monkeypatch):
+    connect, connected = s3_client.S3Access.connect, []
+
+    def counted(access, patience):
+        connected.append(patience)
+        return connect(access, patience)
+
+    monkeypatch.setattr(s3_client.S3Access, "connect", counted)
     storage = store()
     wrong = []
 
@@ -594,7 +601,7 @@ def test_threads_share_a_store(store):
         thread.join()
 
     assert [] == wrong
-    assert 2 == len(storage._bucket._processes[os.getpid()].clients), "to send and to read"
+    assert ["sending", "usual"] == sorted(connected)
 
 
 def test_a_large_object_is_never_held_whole(store):
