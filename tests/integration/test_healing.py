@@ -81,7 +81,9 @@ def test_nothing_is_started_while_somebody_is_at_it_or_was_a_moment_ago(redis_ur
     with healing(redis_url, started) as thread:
         with turn(client, every=600) as ours:
             assert ours
+            client.delete(LOOKED)  # the lock alone holds them off, however long it takes
             thread.look()
+            client.set(LOOKED, 1)
         thread.look()
         assert 0 == started.times
         assert not client.exists(LOCK)
