@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import tracemalloc
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +16,7 @@ from services.forked import exit_code_within, fork
 from services.proxy import proxy
 from services.s3_stores import BUCKET, HEAD, PART, STARTED, boto, new_store, xml
 from services.seaweed import Seaweed, seaweed
+from services.waiting import eventually
 
 from uploadmill.backends.ledger.gc import collect_parts
 from uploadmill.backends.ledger.gc_report import Broom
@@ -288,8 +289,9 @@ def test_tls_to_a_server_without_is_not_tried_again(store, s3_server):
 def test_a_frozen_server_is_given_up_in_time_and_found_again(tmp_path):
     with seaweed(tmp_path) as server:
         server.make_bucket(BUCKET)
-        storage = frozen_test_store(server)
-        storage.put("a", b"x")
+        storage = store_of(server, read_timeout=0.5)
+        with closing(store_of(server, read_timeout=60)) as patient:
+            patient.put("a", b"x")
         server.freeze()
         try:
             began = time.monotonic()
@@ -298,21 +300,27 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(tmp_path):
         finally:
             server.thaw()
 
-        assert b"x" == read_all(storage, "a")
+        assert eventually(lambda: reads(storage, "a"))
         server.stop()
         assert_unavailable(storage, retry_here=True, calls=["put", "open", "ping"])
         storage.close()
 
 
-def frozen_test_store(server: Seaweed) -> S3Storage:
+def store_of(server: Seaweed, read_timeout: float) -> S3Storage:
     return S3Storage(
         BUCKET,
         endpoint_url=server.endpoint,
         region="us-east-1",
         access_key=server.access_key,
         secret_key=server.secret_key,
-        read_timeout=0.5,
+        read_timeout=read_timeout,
     )
+
+
+def reads(storage, key):
+    """Whether the object can be read by now."""
+    with suppress(StorageUnavailable):
+        return read_all(storage, key)
 
 
 def read_all(storage, key):

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from services.frozen import freeze
+
 ACCOUNT = "millaccount"
 ACCESS_KEY = base64.b64encode(b"mill-key-never-in-a-message").decode()
 
@@ -49,7 +51,7 @@ class Azurite:
 
     def freeze(self) -> None:
         """A black hole from now on: connections are accepted by the kernel, nobody answers."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

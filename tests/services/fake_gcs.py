@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from services.frozen import freeze
+
 #: Seconds the server may take; it needs 0.05 on an idle machine.
 START_TIMEOUT = 30.0
 
@@ -38,7 +40,7 @@ class FakeGcs:
 
     def freeze(self) -> None:
         """A black hole from now on: connections are accepted by the kernel, nobody answers."""
-        os.kill(self.process.pid, signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         os.kill(self.process.pid, signal.SIGCONT)

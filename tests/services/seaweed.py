@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.frozen import freeze
+
 ACCESS_KEY = "mill-access"
 SECRET_KEY = "mill-secret-never-in-a-message"
 
@@ -67,7 +69,7 @@ class Seaweed:
 
     def freeze(self) -> None:
         """A black hole from now on: connections are accepted by the kernel, nobody answers."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

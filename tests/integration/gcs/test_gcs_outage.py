@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing, suppress
 
 import pytest
 from services.canned import Reply, canned
@@ -13,6 +14,7 @@ from services.fake_gcs import fake_gcs
 from services.forked import exit_code_within, fork
 from services.google_stores import BUCKET, assert_unavailable, every_call, read_all
 from services.proxy import proxy
+from services.waiting import eventually
 
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.gcs import GoogleStorage
@@ -45,7 +47,10 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(tmp_path):
     with fake_gcs(tmp_path) as server:
         server.make_bucket(BUCKET)
         storage = GoogleStorage(BUCKET, endpoint_url=server.endpoint, read_timeout=0.5)
-        storage.put("a", b"x")
+        with closing(
+            GoogleStorage(BUCKET, endpoint_url=server.endpoint, read_timeout=60)
+        ) as patient:
+            patient.put("a", b"x")
         server.freeze()
         try:
             began = time.monotonic()
@@ -55,10 +60,16 @@ def test_a_frozen_server_is_given_up_in_time_and_found_again(tmp_path):
         finally:
             server.thaw()
 
-        assert b"x" == read_all(storage, "a")
+        assert eventually(lambda: reads(storage, "a"))
         server.stop()
         assert_unavailable(storage, retry_here=True, calls=["put", "open", "ping"])
         storage.close()
+
+
+def reads(storage, key):
+    """Whether the object can be read by now."""
+    with suppress(StorageUnavailable):
+        return read_all(storage, key)
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
