@@ -29,8 +29,8 @@ local function read(id)
   return r
 end
 
--- When the wake was sent that nobody has taken yet; nil where there is none, 0 where none was sent. Who claims a job has
--- taken its wake, and raises the fence.
+-- When the wake was sent that nobody has taken yet; nil where there is none, 0 where none was sent.
+-- Who claims a job has taken its wake, and raises the fence.
 local function sent(r)
   local fence, at = r.wake:match('^(%d+):(%d+)$')
   if fence == r.fence then return tonumber(at) end
