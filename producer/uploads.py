@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from uploadmill.errors import JobNotEnded, JobNotFound, TransientError
@@ -19,6 +20,7 @@ from uploadmill.settings import Settings
 
 if TYPE_CHECKING:
     from uploadmill.backends.ledger.lookup import JobStatus
+    from uploadmill.backends.storage.base import Reader
 
 #: Seconds between two looks at a job that is waited for: the first, and the longest.
 FIRST_LOOK = 0.05
@@ -175,6 +177,44 @@ class Uploads:
                     raise
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, LONGEST_LOOK)
+
+    @contextmanager
+    def open(
+        self,
+        job_id: str,
+        output: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        verify: bool = False,
+    ) -> Iterator[Reader]:
+        """Read an output of a stored job, in whichever store it is.
+
+        The one that the record names is asked first, then the other; that it was found there is
+        noted, and healed.
+
+        Args:
+            job_id: Of a job that has ended.
+            output: Its name, such as ``large``.
+            start: First byte.
+            length: Bytes; None: to the end.
+            verify: Compare the bytes with their sha256; the last read raises where they differ.
+
+        Raises:
+            JobNotFound: There is no such job.
+            JobNotEnded: It is still open.
+            ObjectNotFound: It has no such output, or that was removed.
+            StorageUnavailable: A store that may have it gives no answer.
+            IntegrityError: From the reader, with *verify*.
+        """
+        from uploadmill.backends.ledger.outputs import open_output  # noqa: PLC0415 - imports Redis
+
+        result = self.result(job_id)
+        settler = self._clients.settler
+        with open_output(
+            settler, result, output, start=start, length=length, verify=verify
+        ) as reader:
+            yield reader
 
     def cancel(self, job_id: str) -> JobResult:
         """End a job as ``cancelled``, or learn from the result's state that it was too late.
