@@ -37,6 +37,9 @@ RESULT_TTL = 10.0
 #: The main process and its child.
 PROCESSES = 2
 
+#: New keys that are named, if there are any.
+SHOWN = 3
+
 #: MB by which the worker's two processes together may grow.
 MEMORY_AIM = 3.0
 
@@ -48,6 +51,8 @@ def measure(folder: Path, *, short: bool) -> Iterator[Figure]:
             "UPLOADMILL_SCANNER__REQUIRED": "true",  # the plan is to have its scan step
             "UPLOADMILL_WORKER__WORKSPACE": workspace,
             "UPLOADMILL_LEDGER__RESULT_TTL": str(RESULT_TTL),
+            # Its one key is there before the first count.
+            "UPLOADMILL_WORKER__CANARY": "5",
         }
         with (
             embedded_environment(folder, scan=False, overrides=overrides) as environment,
@@ -64,9 +69,8 @@ def measure(folder: Path, *, short: bool) -> Iterator[Figure]:
     jobs = f"{JOBS[short]:,} jobs of seven empty steps"
     detail = f"main process and child from {before:.1f} to {after:.1f} MB in {jobs}"
     yield Figure("worker_growth_mb", after - before, MEMORY_AIM, detail)
-    detail = (
-        f"{len(left)} after {jobs}, {len(keys)} before, the records ended; um:ended has {stream:,}"
-    )
+    new = ", ".join(sorted(left - keys)[:SHOWN]) or "none"
+    detail = f"{len(left)} after {jobs}, {len(keys)} before; new: {new}; um:ended has {stream:,}"
     yield Figure("redis_keys_left", len(left - keys), 0.0, detail)
 
 
