@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from uploadmill.backends.storage.azure_names import (
@@ -15,9 +15,9 @@ from uploadmill.backends.storage.azure_names import (
 )
 
 DOTTED = some.text(alphabet="a.~/", max_size=12)
-METADATA = some.dictionaries(
-    some.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,20}\Z"), some.text(max_size=8)
-)
+#: Drawn from few characters, of every kind: a table of all of Unicode takes half a minute to make.
+NAMES = some.text("ab09_-", min_size=1, max_size=20).filter(lambda name: name[0].isalnum())
+METADATA = some.dictionaries(NAMES, some.text('a%~ \r\n"ä漢😀\x7f', max_size=8))
 
 IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -37,17 +37,20 @@ def test_no_segment_ends_in_a_dot_that_azure_would_drop(key, name):
     assert name == blob_name(key)
 
 
+@settings(deadline=None)
 @given(DOTTED)
 def test_every_key_comes_back_from_its_name(key):
     assert key == key_of(blob_name(key))
     assert not re.search(r"\.(/|$)", blob_name(key))
 
 
+@settings(deadline=None)
 @given(DOTTED, some.integers(0, 12))
 def test_whatever_a_key_starts_with_finds_its_name(key, length):
     assert blob_name(key).startswith(blob_prefix(key[:length]))
 
 
+@settings(deadline=None)
 @given(METADATA)
 def test_metadata_has_names_that_azure_takes_and_comes_back(metadata):
     ours = azure_metadata(metadata, "abc")
