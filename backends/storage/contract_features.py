@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from uploadmill.backends.storage.base import Access, PresignedUpload
+from uploadmill.backends.storage.base import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
     Ground,
@@ -165,13 +165,15 @@ def access_levels_are_kept(ground: Ground) -> None:
 
 
 def what_is_lacking_moves_no_bytes(ground: Ground) -> None:
-    """A put that cannot be done as asked does not even open its source."""
+    """A put that cannot be done as asked makes nothing; known before, it opens no source."""
     storage, key = ground.storage, ground.key("not-moved")
     source = ground.sources()[0]
     try:
         storage.put(key, source, access=Access.PRIVATE)
     except Unsupported:
         absent(storage, key, "after a put that is not supported")
+    if Feature.ACCESS_LEVELS in storage.lacks:
+        same(0, source.opened, "openings of a source, where the store knows what it lacks")
 
 
 def offered(ask: Callable[[], T]) -> T:

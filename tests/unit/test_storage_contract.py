@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from services.served_memory import ServedMemory, served
 
-from uploadmill.backends.storage.base import CHUNK, Access, Folder, PresignedUpload, opener
+from uploadmill.backends.storage.base import CHUNK, Access, Feature, Folder, PresignedUpload, opener
 from uploadmill.backends.storage.contract import CHECKS, Ground, run_check, run_contract
 from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.backends.storage.memory import MemoryStorage
@@ -726,6 +726,18 @@ class RefusesAccessTooLate(Broken):
         if access is not None:
             raise Unsupported(self.name, key)
         return stat
+
+
+class OpensWhatItCannotPut(Broken):
+    def __init__(self):
+        super().__init__()
+        self.lacks[Feature.ACCESS_LEVELS] = "says the test"
+
+    def put(self, key, source, *, access=None, **options):
+        if callable(source):
+            with source():
+                pass
+        return super().put(key, source, access=access, **options)
 
 
 class SignsUrls(Broken):
