@@ -28,8 +28,9 @@ test: ## run all tests against real servers, with coverage
 check: setup ## lint, format, types, layers, licences, known vulnerabilities
 	@scripts/check
 
-bench: setup ## measure, and print a table
-	@scripts/with-libmagic .venv/bin/python -m benchmarks
+bench: setup ## measure, and print a table (SHORT=1: small batches; ONLY=)
+	@PYTHONPATH=tests scripts/with-libmagic .venv/bin/python -m benchmarks \
+		$(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 chaos: ## break everything under load and count what is lost (SHORT=1: minutes; ONLY=, SEED=)
 	@deploy/install-debian.sh libmagic1 clamav-daemon rabbitmq-server

@@ -1,15 +1,12 @@
-"""``make bench``: measure everything, print a table, and as the last line one JSON object.
-
-``SHORT=1`` takes few and small batches, and leaves the large document out.
-"""
+"""``make bench``: measure everything, print a table, and as the last line one JSON object."""
 
 from __future__ import annotations
 
-import os
+import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import (
@@ -24,33 +21,48 @@ from benchmarks import (
 )
 from benchmarks.report import Figure, as_json, table
 
-SHORT = bool(os.environ.get("SHORT"))
 
-
-def measure(folder: Path, *, short: bool) -> Iterator[Figure]:
-    """All figures, one after the other."""
+def parts(folder: Path, *, short: bool) -> dict[str, Callable[[], Iterator[Figure]]]:
+    """What can be measured, in the order in which all of it is."""
     pairs = 2 if short else 8
-    yield from empty_steps.measure(folder / "steps", pairs, 100 if short else 300)
-    yield from photo.measure(folder / "photo", pairs, 3 if short else 8)
-    yield from memory.measure(folder / "memory", document=not short)
-    yield from producer.measure(folder / "producer", 3 if short else 9, 20 if short else 200)
-    yield from ledger.measure(folder / "ledger", pairs, 50 if short else 200, short=short)
-    yield from storage.measure(folder / "storage", pairs, short=short)
-    yield from counting.measure(folder / "counting")
-    yield from endurance.measure(folder / "endurance", short=short)
+    return {
+        "steps": lambda: empty_steps.measure(folder / "steps", pairs, 100 if short else 300),
+        "photo": lambda: photo.measure(folder / "photo", pairs, 3 if short else 8),
+        "memory": lambda: memory.measure(folder / "memory", document=not short),
+        "producer": lambda: producer.measure(
+            folder / "producer", 3 if short else 9, 20 if short else 200
+        ),
+        "ledger": lambda: ledger.measure(
+            folder / "ledger", pairs, 50 if short else 200, short=short
+        ),
+        "storage": lambda: storage.measure(folder / "storage", pairs, short=short),
+        "counting": lambda: counting.measure(folder / "counting"),
+        "endurance": lambda: endurance.measure(folder / "endurance", short=short),
+    }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    names = list(parts(Path(), short=True))
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument(
+        "--short", action="store_true", help="few and small batches, without the large document"
+    )
+    parser.add_argument("--only", default=",".join(names), help="parts, with commas: %(default)s")
+    options = parser.parse_args(arguments)
+    only = options.only.split(",")
+    if unknown := set(only) - set(names):
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(names)}")
     if sys.platform != "linux":
         sys.exit("the benchmarks read Linux' /proc")
     began = time.monotonic()
     figures = []
     with tempfile.TemporaryDirectory(prefix="uploadmill-bench-") as folder:
-        for figure in measure(Path(folder), short=SHORT):
-            print(
-                f"{time.monotonic() - began:4.0f} s  {figure.name} {figure.value:.2f}", flush=True
-            )
-            figures.append(figure)
+        measures = parts(Path(folder), short=options.short)
+        for name in only:
+            for figure in measures[name]():
+                figures.append(figure)
+                took = time.monotonic() - began
+                print(f"{took:4.0f} s  {figure.name} {figure.value:.2f}", flush=True)
     print(f"\n{table(figures)}\n\n{as_json(figures)}")
 
 

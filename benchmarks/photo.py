@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageStat
+from services.seaweed import seaweed, weed
 
 from benchmarks.pictures import draw
 from benchmarks.report import Figure, ratio
 from benchmarks.workers import MeasuredWorker, measured_worker
-from tests.services.seaweed import seaweed, weed
 from uploadmill import Uploads
 from uploadmill.backends.storage import stores_from
 from uploadmill.ids import new_job_id

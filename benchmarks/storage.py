@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from services.seaweed import Seaweed, seaweed
+
 from benchmarks.report import Figure, ratio
-from tests.services.seaweed import Seaweed, seaweed
 
 #: Bytes of the object that is put and read, in the long form and in the short one.
 SIZE = (64_000_000, 24_000_000)

