@@ -7,21 +7,17 @@ and only here is decided what that means for the job.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 from celery import Task
-from celery.app.trace import trace_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.answers import Answer, End, Go, Terminal
-from uploadmill.backends.ledger.clock import boot_time
 from uploadmill.backends.ledger.record import Note, Record
 from uploadmill.errors import (
     InfectedUpload,
@@ -39,13 +35,13 @@ from uploadmill.errors import (
     WorkspaceUnavailable,
 )
 from uploadmill.ids import new_nonce
-from uploadmill.job import ErrorData, JobState, Outcome, Receipt, ScanCertificate
+from uploadmill.job import ErrorData, JobState, Outcome, ScanCertificate
 from uploadmill.pipeline import Commit, Pin, Plan
 from uploadmill.tasks.work import StepResult, work_files
-from uploadmill.wire import task_name
-from uploadmill.worker.events import step_id
+from uploadmill.worker.patience import persist, retry_delay
 from uploadmill.worker.running import RUNNING
 from uploadmill.worker.shared import STOPPING
+from uploadmill.worker.stepping import note_of, trace_step
 from uploadmill.worker.wiring import CurrentStep, UploadmillApp
 from uploadmill.worker.workspace import original
 
@@ -55,9 +51,6 @@ Reply = Go | End | Terminal | Answer
 
 #: Seconds that reading all of a workspace, or copying an upload to quarantine, may take.
 MOVING = 300.0
-
-#: Seconds between two repetitions of a ledger call whose reply was lost.
-REPEAT = 0.2
 
 
 class JobRun:
@@ -112,7 +105,7 @@ class JobRun:
             # Another node may have room; the sweeper sends the job round.
             log.error("no_workspace", extra={"job": self.job_id, "reason": error.strerror})  # noqa: TRY400
             return Answer("wait")
-        answer = self._persist(lambda: self.ledger.claim(self.job_id, node, nonce))
+        answer = self._call(lambda: self.ledger.claim(self.job_id, node, nonce))
         if isinstance(answer, Go | End) and answer.record is not None:
             self.token = answer.token
             record = replace(answer.record, step=_step(answer))
@@ -149,7 +142,7 @@ class JobRun:
             self.mill.lease.hold(self.job_id, go.token, go.step, limit)
             began = time.perf_counter()
             result = self._trace(go.step)
-            note = self._note(result, time.perf_counter() - began)
+            note = note_of(self._record, result, time.perf_counter() - began)
             return self._hand_in(go.step, result, note)
         except UploadmillError as error:
             return self._on_error(error)
@@ -175,36 +168,8 @@ class JobRun:
             error = StepFailed(self._record.step, "the certificate does not fit the bytes")
             self._release(error=error, counted=True, restart=True)
 
-    # -- one step ---------------------------------------------------------------------------
-
     def _trace(self, step: str) -> StepResult:
-        """Run a step's task through Celery's own tracer, with its hooks, signals and ids."""
-        task = self.app.tasks.get(task_name(step))
-        if task is None:
-            raise UnknownStep(step)
-        self.events.started(self.job_id, step)
-        request: dict[str, Any] = {
-            "id": step_id(self.job_id, step),
-            "task": task.name,
-            "root_id": self.job_id,
-            "parent_id": self.job_id,
-            "hostname": self.request.hostname,
-            "delivery_info": self.request.delivery_info,
-            "ignore_result": True,
-            "retries": 0,
-            # Celery would look for foreign headers among 50 names.
-            "headers": {},
-        }
-        traced = trace_task(task, step_id(self.job_id, step), (self.job_id,), {}, request)
-        value, info, runtime, _ = traced
-        if info is None:
-            self.events.succeeded(self.job_id, step, runtime or 0.0)
-            return cast("StepResult", value)
-        error = info.retval
-        self.events.failed(self.job_id, step, getattr(error, "code", type(error).__name__))
-        if isinstance(error, UploadmillError | SoftTimeLimitExceeded):
-            raise error
-        raise StepFailed(step, type(error).__name__) from error
+        return trace_step(self.app, self.request, self.events, self.job_id, step)
 
     def _hand_in(self, step: str, result: StepResult, note: Note) -> Reply:
         """A step is done: the last one ends the job, any other is completed in the ledger."""
@@ -214,7 +179,7 @@ class JobRun:
             return self._settle(outcome, result)
         made = work_files(result) or ()
         nonce = new_nonce()
-        answer = self._persist(
+        answer = self._call(
             lambda: self.ledger.complete(
                 self.job_id,
                 self.token,
@@ -239,23 +204,6 @@ class JobRun:
             self.token = answer.token
             RUNNING.note(self.job_id, self.token, self._record.step)
         return answer
-
-    def _note(self, result: StepResult, seconds: float) -> Note:
-        """The receipt of a finished step, and what it found out."""
-        record = self._record
-        before = sum(file.size for file in record.current) or record.job.staged.size
-        made = result.files
-        after = before if made is None else sum(f.path.stat().st_size for f in made.values())
-        receipt = Receipt(
-            step=record.step,
-            ms=round(seconds * 1000, 3),
-            bytes_in=before,
-            bytes_out=after,
-            changed=result.changed,
-        )
-        return Note(
-            receipt=receipt, extracted=dict(result.extracted), content_type=result.content_type
-        )
 
     def _plan(self) -> Plan:
         """The job's plan, spelled out by the first run of ``pin``."""
@@ -339,9 +287,9 @@ class JobRun:
             return Answer("ok")
         record = self._record
         data = proposals.error_data(error, record.step) if error else None
-        delay = self._delay(record) if error else 0.0
+        delay = retry_delay(record, self.ledger.constants) if error else 0.0
         log.info("job_released", extra={"job": self.job_id, "step": record.step, "delay": delay})
-        answer = self._persist(
+        answer = self._call(
             lambda: self.ledger.release(
                 self.job_id, self.token, delay=delay, counted=counted, error=data, restart=restart
             )
@@ -349,24 +297,8 @@ class JobRun:
         self.token = ""
         return Answer("ok") if isinstance(answer, Go | End) else answer
 
-    def _delay(self, record: Record) -> float:
-        """Seconds to wait: longer the longer the job has been open, and never in step."""
-        constants = self.ledger.constants
-        age = (datetime.now(UTC) - record.accepted_at).total_seconds()
-        delay = min(constants.retry_delay_max, max(constants.retry_delay, age / 10))
-        return delay * random.uniform(0.5, 1.5)  # noqa: S311 - spreads retries, keeps no secret
-
-    def _persist(self, call: Callable[[], Reply]) -> Reply:
-        """Repeat a ledger call until it answers or the lease would be over: then we are fenced."""
-        began = boot_time()
-        while True:
-            try:
-                return call()
-            except LedgerUnavailable as error:
-                if boot_time() - began > self.ledger.constants.lease:
-                    log.warning("gave_up", extra={"job": self.job_id, "reason": str(error)})
-                    return Answer("fenced")
-                time.sleep(REPEAT)
+    def _call(self, call: Callable[[], Reply]) -> Reply:
+        return persist(call, self.job_id, self.ledger.constants.lease)
 
     @property
     def _current(self) -> CurrentStep:

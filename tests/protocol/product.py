@@ -24,7 +24,7 @@ from uploadmill.producer import acceptance, replaying, staging
 from uploadmill.producer.acceptance import Job
 from uploadmill.producer.clients import Clients
 from uploadmill.settings import LedgerSettings
-from uploadmill.worker import clearing, loop
+from uploadmill.worker import clearing, loop, patience
 
 if TYPE_CHECKING:
     from protocol.world import World
@@ -59,18 +59,18 @@ class _Clock(datetime):
 def put_in_place(patch: pytest.MonkeyPatch, product: Product, world: World) -> None:
     """Let the product's modules use these parts, this world's clock, and no chance."""
     clock = type("Clock", (_Clock,), {"world": world})
-    for module in (memory, proposals, loop, staging, replaying):
+    for module in (memory, proposals, patience, staging, replaying):
         patch.setattr(module, "datetime", clock)
-    for module in (settle, loop):
+    for module in (settle, patience):
         patch.setattr(module, "boot_time", world.time)
     for module in (staging, replaying):
         patch.setattr(module, "now", world.time)
-    patch.setattr(loop, "REPEAT", 0)
+    patch.setattr(patience, "REPEAT", 0)
     # A process of the world is one thread of control.
     patch.setattr(reconcile_module, "AT_ONCE", 1)
     patch.setattr(clearing, "time", SimpleNamespace(time=world.time))
     chance = random.Random(1)  # noqa: S311 - the same in every run of the test
-    for module in (ledger_module, loop):
+    for module in (ledger_module, patience):
         patch.setattr(module, "random", chance)
     for module in (loop, staging, replaying):
         patch.setattr(module, "new_nonce", lambda: f"{chance.getrandbits(64):016x}")
