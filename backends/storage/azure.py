@@ -21,7 +21,6 @@ from uploadmill.backends.storage.azure_conditions import asking, deciding, readi
 from uploadmill.backends.storage.azure_errors import refusal, status_of, translated
 from uploadmill.backends.storage.azure_list import BlobList
 from uploadmill.backends.storage.azure_names import blob_name
-from uploadmill.backends.storage.azure_reader import AzureReader
 from uploadmill.backends.storage.azure_signing import LONGEST_LOAN, AzureSigner
 from uploadmill.backends.storage.azure_upload import MAX_BLOCKS, BlockUpload
 from uploadmill.backends.storage.base import Feature, ObjectStat
@@ -29,6 +28,7 @@ from uploadmill.backends.storage.bucket import checked_prefix
 from uploadmill.backends.storage.facts import facts_of
 from uploadmill.backends.storage.hashing import read_up_to
 from uploadmill.backends.storage.listing import Ask, Page
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
 from uploadmill.errors import ObjectExists, ObjectNotFound, Unsupported
 
@@ -126,12 +126,14 @@ class AzureStorage(Skeleton):
         return self._put_large(write, content)
 
     @contextmanager
-    def _open(self, key: str, part: Part) -> Iterator[AzureReader]:
+    def _open(self, key: str, part: Part) -> Iterator[ObjectReader]:
         answer = None if part.length == 0 else self._get(key, part)
-        stat, body = answer or (self._head(key, part), None)
-        if part.version is not None and stat.version != part.version:
-            raise ObjectNotFound(self.name, key, "not in this version")
-        yield AzureReader(self.name, stat, body)
+        if answer is None:
+            yield ObjectReader(self.name, self._head(key, part))
+            return
+        stat, body = answer
+        fetch = translated(self.name, key)(body.read)
+        yield ObjectReader(self.name, stat, body.size, fetch)
 
     def _stat(self, key: str) -> ObjectStat:
         return self._head(key, Part())
@@ -243,7 +245,11 @@ class AzureStorage(Skeleton):
     def _get(
         self, key: str, part: Part
     ) -> tuple[ObjectStat, StorageStreamDownloader[bytes]] | None:
-        """The beginning of what was asked for; None where there is nothing in that range."""
+        """The beginning of what was asked for; None where there is nothing in that range.
+
+        The requests for the rest ask for the etag of this one, so an object that is overwritten
+        meanwhile ends the reading.
+        """
         whole = part.start == 0 and part.length is None
         with asking(self, key, part) as condition:
             try:

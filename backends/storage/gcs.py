@@ -6,13 +6,19 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from google.api_core.exceptions import PreconditionFailed
 
-from uploadmill.backends.storage.base import Access, Feature, ObjectStat, PresignedUpload
+from uploadmill.backends.storage.base import (
+    Access,
+    Feature,
+    ObjectStat,
+    PresignedUpload,
+    Reader,
+)
 from uploadmill.backends.storage.bucket import checked_prefix
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.gcs_answers import resource
@@ -21,7 +27,7 @@ from uploadmill.backends.storage.gcs_copy import Copy, copied
 from uploadmill.backends.storage.gcs_errors import refuses_access, translated
 from uploadmill.backends.storage.gcs_list import pages, versions
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
-from uploadmill.backends.storage.gcs_read import GoogleReader, opened
+from uploadmill.backends.storage.gcs_read import opened
 from uploadmill.backends.storage.gcs_sign import NO_SIGNER, signed_form, signed_url
 from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT, NewObject, ResumableUpload, insert
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
@@ -182,10 +188,8 @@ class GoogleStorage(Skeleton):
                     raise ObjectExists(self.name, write.key) from error
                 raise
 
-    @contextmanager
-    def _open(self, key: str, part: Part) -> Iterator[GoogleReader]:
-        with contextlib.closing(opened(self._objects, key, part)) as reader:
-            yield reader
+    def _open(self, key: str, part: Part) -> AbstractContextManager[Reader]:
+        return opened(self._objects, key, part)
 
     def _stat(self, key: str) -> ObjectStat:
         return self._objects.described(key, self._objects.look_up(key))

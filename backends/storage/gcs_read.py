@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from requests import Response
@@ -10,6 +12,7 @@ from requests import Response
 from uploadmill.backends.storage.base import ObjectStat
 from uploadmill.backends.storage.gcs_errors import answered, translated
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.skeleton import Part
 from uploadmill.errors import ObjectChanged, StorageUnavailable
 
@@ -17,58 +20,33 @@ from uploadmill.errors import ObjectChanged, StorageUnavailable
 _LOOKS = 3
 
 
-class GoogleReader:
-    """The body of an answer; None where there was nothing to ask for.
-
-    Args:
-        store: For messages.
-        stat: Of the generation that is read.
-        body: Of just the part that is read.
-        length: Of that part, in bytes.
-    """
-
-    def __init__(self, store: str, stat: ObjectStat, body: Response | None, length: int) -> None:
-        self.stat = stat
-        self._store = store
-        self._body = body
-        self._left = length
-
-    def read(self, size: int, /) -> bytes:
-        """At most *size* bytes; ``b""`` only at the end."""
-        if size < 0:
-            raise ValueError("say how many bytes to read")
-        wanted = min(size, self._left)
-        if self._body is None or not wanted:
-            return b""
-        with translated(self._store, self.stat.key):
-            chunk: bytes = self._body.raw.read(wanted)
-        if not chunk:
-            raise StorageUnavailable(self._store, "the body ended before its announced end")
-        self._left -= len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        """Give back the connection."""
-        if self._body is not None:
-            self._body.close()
-
-
-def opened(objects: GoogleObjects, key: str, part: Part) -> GoogleReader:
+@contextmanager
+def opened(objects: GoogleObjects, key: str, part: Part) -> Iterator[ObjectReader]:
     """A part of one state of an object.
 
     Raises:
         ObjectNotFound: There is none.
         ObjectChanged: Its etag is another, or it is overwritten all the time.
     """
+    stat, body = _found(objects, key, part)
+    if body is None:
+        yield ObjectReader(objects.store, stat)
+        return
+    with contextlib.closing(body):
+        fetch = translated(objects.store, key)(body.raw.read)
+        yield ObjectReader(objects.store, stat, part.length_of(stat.size), fetch)
+
+
+def _found(objects: GoogleObjects, key: str, part: Part) -> tuple[ObjectStat, Response | None]:
+    """An object and the answer that streams the part; None where that has no bytes."""
     for _ in range(_LOOKS):
         stat = objects.described(key, objects.look_up(key, part.version))
         if part.if_match not in (None, stat.etag):
             break
-        there = max(stat.size - part.start, 0)
-        length = there if part.length is None else min(part.length, there)
+        length = part.length_of(stat.size)
         body = _body(objects, stat, part.start, length) if length else None
         if body is not None or not length:
-            return GoogleReader(objects.store, stat, body, length)
+            return stat, body
     raise ObjectChanged(objects.store, key)
 
 

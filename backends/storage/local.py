@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from uploadmill.backends.storage.folders import (
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.keys import RESERVED, is_key, type_by_extension
 from uploadmill.backends.storage.listing import Ask, Entry, Page, key_before, paged
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.sidecar import Sidecar, state_of
 from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
 from uploadmill.errors import (
@@ -59,28 +61,6 @@ _LACKS = {
 
 #: How often a write or a read starts again when others remove folders or overwrite under it.
 _TRIES = 20
-
-
-class LocalReader:
-    """A part of an open file; overwriting its key does not touch it."""
-
-    def __init__(self, store: str, stat: ObjectStat, descriptor: int, left: int) -> None:
-        self.stat = stat
-        self._store = store
-        self._descriptor = descriptor
-        self._left = left
-
-    def read(self, size: int, /) -> bytes:
-        """At most *size* bytes; ``b""`` only at the end."""
-        if size < 0:
-            raise ValueError("say how many bytes to read")
-        wanted = min(size, self._left)
-        with _translated(self._store):
-            chunk = os.read(self._descriptor, wanted)
-        if wanted and not chunk:
-            raise StorageUnavailable(self._store, "a file became shorter while it was read")
-        self._left -= len(chunk)
-        return chunk
 
 
 class LocalStorage(Skeleton):
@@ -112,15 +92,14 @@ class LocalStorage(Skeleton):
             return self._show(incoming, Sidecar(write.key, facts), create_only=write.create_only)
 
     @contextmanager
-    def _open(self, key: str, part: Part) -> Iterator[LocalReader]:
+    def _open(self, key: str, part: Part) -> Iterator[ObjectReader]:
         descriptor, stat = self._find(key)
         try:
             if part.if_match not in (None, stat.etag):
                 raise ObjectChanged(self.name, key)
             os.lseek(descriptor, part.start, os.SEEK_SET)
-            left = max(0, stat.size - part.start)
-            wanted = left if part.length is None else min(left, part.length)
-            yield LocalReader(self.name, stat, descriptor, wanted)
+            fetch = _translated(self.name)(partial(os.read, descriptor))
+            yield ObjectReader(self.name, stat, part.length_of(stat.size), fetch)
         finally:
             os.close(descriptor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 from uploadmill.backends.storage.base import CHUNK, Access, Feature, Folder, ObjectStat
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.listing import Ask, Entry, Page, key_before, paged
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound
 
@@ -24,21 +26,6 @@ class _Object:
     content: bytes
     facts: Facts
     access: Access
-
-
-class MemoryReader:
-    """A part of one state of an object; overwriting the key does not touch it."""
-
-    def __init__(self, stat: ObjectStat, content: memoryview) -> None:
-        self.stat = stat
-        self._left = content
-
-    def read(self, size: int, /) -> bytes:
-        """At most *size* bytes; ``b""`` only at the end."""
-        if size < 0:
-            raise ValueError("say how many bytes to read")
-        chunk, self._left = self._left[:size], self._left[size:]
-        return bytes(chunk)
 
 
 class MemoryStorage(Skeleton):
@@ -75,12 +62,14 @@ class MemoryStorage(Skeleton):
         return self._keep(write.key, bytes(content), facts, access, create_only=write.create_only)
 
     @contextmanager
-    def _open(self, key: str, part: Part) -> Iterator[MemoryReader]:
+    def _open(self, key: str, part: Part) -> Iterator[ObjectReader]:
         found = self._find(key) if part.version is None else self._find_version(key, part.version)
         if part.if_match not in (None, found.stat.etag):
             raise ObjectChanged(self.name, key)
-        end = None if part.length is None else part.start + part.length
-        yield MemoryReader(found.stat, memoryview(found.content)[part.start : end])
+        # Shares the bytes; overwriting the key does not touch them.
+        stream = io.BytesIO(found.content)
+        stream.seek(part.start)
+        yield ObjectReader(self.name, found.stat, part.length_of(found.stat.size), stream.read)
 
     def _stat(self, key: str) -> ObjectStat:
         return self._find(key).stat

@@ -6,47 +6,20 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.s3_answers import found, quoted
 from uploadmill.backends.storage.s3_errors import is_no_version, status_of, translated
 from uploadmill.backends.storage.s3_objects import S3Objects
 from uploadmill.backends.storage.skeleton import Part
-from uploadmill.errors import ObjectNotFound, StorageUnavailable
-
-if TYPE_CHECKING:
-    from botocore.response import StreamingBody
-
-
-class S3Reader:
-    """The body of an answer; None where there was nothing to ask for."""
-
-    def __init__(self, store: str, stat: ObjectStat, answer: Mapping[str, Any] | None) -> None:
-        self.stat = stat
-        self._store = store
-        self._body: StreamingBody | None = answer["Body"] if answer else None
-        self._left: int = answer["ContentLength"] if answer else 0
-
-    def read(self, size: int, /) -> bytes:
-        """At most *size* bytes; ``b""`` only at the end."""
-        if size < 0:
-            raise ValueError("say how many bytes to read")
-        wanted = min(size, self._left)
-        if self._body is None or not wanted:
-            return b""
-        with translated(self._store, self.stat.key):
-            chunk = self._body.read(wanted)
-        if not chunk:
-            raise StorageUnavailable(self._store, "the body ended before its announced end")
-        self._left -= len(chunk)
-        return chunk
+from uploadmill.errors import ObjectNotFound
 
 
 @contextmanager
-def opened(objects: S3Objects, key: str, part: Part) -> Iterator[S3Reader]:
+def opened(objects: S3Objects, key: str, part: Part) -> Iterator[ObjectReader]:
     """An object, or *part* of it.
 
     Raises:
@@ -55,16 +28,14 @@ def opened(objects: S3Objects, key: str, part: Part) -> Iterator[S3Reader]:
     """
     conditions = _conditions(part)
     answer = None if part.length == 0 else _get(objects, key, part, conditions)
-    with contextlib.ExitStack() as stack:
-        if answer is None:
-            stat = objects.head(key, conditions)
-        else:
-            stack.enter_context(contextlib.closing(answer["Body"]))
-            with translated(objects.store, key):
-                stat = found(key, answer)
-        if part.version is not None and stat.version != part.version:
-            raise ObjectNotFound(objects.store, key, "not in this version")
-        yield S3Reader(objects.store, stat, answer)
+    if answer is None:
+        yield ObjectReader(objects.store, objects.head(key, conditions))
+        return
+    with contextlib.closing(answer["Body"]) as body:
+        with translated(objects.store, key):
+            stat = found(key, answer)
+        fetch = translated(objects.store, key)(body.read)
+        yield ObjectReader(objects.store, stat, answer["ContentLength"], fetch)
 
 
 def _get(objects: S3Objects, key: str, part: Part, conditions: Mapping[str, Any]) -> Any:

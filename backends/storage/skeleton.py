@@ -34,7 +34,7 @@ from uploadmill.backends.storage.keys import (
 from uploadmill.backends.storage.limits import Limits
 from uploadmill.backends.storage.listing import Ask, Page, PagedListing
 from uploadmill.backends.storage.sniffing import HEAD, content_type_of
-from uploadmill.errors import ObjectExists, Unsupported
+from uploadmill.errors import ObjectExists, ObjectNotFound, Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,11 @@ class Part:
     length: int | None = None
     if_match: str | None = None
     version: str | None = None
+
+    def length_of(self, size: int) -> int:
+        """Bytes of this part in an object of *size* bytes; beyond its end there are none."""
+        left = max(size - self.start, 0)
+        return left if self.length is None else min(self.length, left)
 
 
 class Skeleton(Derived):
@@ -154,6 +159,9 @@ class Skeleton(Derived):
         if verify and (start or length is not None):
             raise Unsupported(self.name, key, "only a whole object can be verified")
         with self._open(key, Part(start, length, if_match, version)) as reader:
+            # Some servers give the newest state where they know no versions.
+            if version is not None and reader.stat.version != version:
+                raise ObjectNotFound(self.name, key, "not in this version")
             if verify and reader.stat.sha256 is None:
                 raise Unsupported(self.name, key, "it was put by others and has no sha256")
             yield VerifiedReader(self.name, reader) if verify else reader

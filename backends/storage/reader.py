@@ -1,0 +1,44 @@
+"""An open object: a known number of bytes, as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.errors import StorageUnavailable
+
+
+class ObjectReader:
+    """Gives the bytes that were announced; a stream that ends before them is an outage.
+
+    Args:
+        store: Its name, for messages.
+        stat: Of the whole object.
+        length: Bytes to come: of the part that is read.
+        fetch: Gives the next bytes, at most so many, and raises the contract's errors.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        stat: ObjectStat,
+        length: int = 0,
+        fetch: Callable[[int], bytes] = lambda _: b"",
+    ) -> None:
+        self.stat = stat
+        self._store = store
+        self._left = length
+        self._fetch = fetch
+
+    def read(self, size: int, /) -> bytes:
+        """See :meth:`Reader.read`."""
+        if size < 0:
+            raise ValueError("say how many bytes to read")
+        wanted = min(size, self._left)
+        if not wanted:
+            return b""
+        chunk = self._fetch(wanted)
+        if not chunk:
+            raise StorageUnavailable(self._store, "the bytes ended before their announced end")
+        self._left -= len(chunk)
+        return chunk
