@@ -199,7 +199,7 @@ class Storage(Protocol):
             UnsupportedMedia: The store does not take this extension.
             InvalidKey: Also where the store keeps folders and part of the key is an object.
             Unsupported: Metadata or a header that cannot be kept everywhere; or the store has no
-                access levels.
+                access levels, or refuses this one.
         """
 
     def open(
@@ -378,7 +378,7 @@ class Storage(Protocol):
 
         Raises:
             ObjectNotFound: No such object.
-            Unsupported: The store has no access levels of single objects.
+            Unsupported: The store has no access levels of single objects, or refuses them to us.
         """
 
     def set_access(self, key: str, access: Access) -> None:
@@ -386,7 +386,7 @@ class Storage(Protocol):
 
         Raises:
             ObjectNotFound: No such object.
-            Unsupported: The store has no access levels of single objects.
+            Unsupported: The store has no access levels of single objects, or refuses them to us.
         """
 
     def ping(self) -> None:

@@ -60,7 +60,7 @@ class S3Copier:
     def _by_parts(
         self, source: ObjectStat, address: Mapping[str, Any], target: str, *, create_only: bool
     ) -> None:
-        with self.objects.multipart(target, facts_of(source), {}) as upload:
+        with self.objects.multipart(target, facts_of(source)) as upload:
             for number, start in enumerate(range(0, source.size, self.part_size), 1):
                 end = min(start + self.part_size, source.size)
                 with translated(self.objects.store, source.key):

@@ -57,6 +57,12 @@ _REQUEST = {
     "MetadataTooLarge": "the server does not take so much metadata",
 }
 
+#: Why a request was refused that would have been done without an access level.
+ACCESS_REFUSED = (
+    "access levels are refused to us: Block Public Access is on, or s3:PutObjectAcl or "
+    "s3:GetObjectAcl is not allowed"
+)
+
 #: Passing, whatever their status: S3 answers some of these with 400, 403 or inside a 200.
 _PASSING = frozenset(
     {
@@ -120,6 +126,11 @@ def status_of(error: ClientError) -> int:
 def is_absent(error: ClientError) -> bool:
     """Whether the answer is a plain *not found*."""
     return status_of(error) == HTTPStatus.NOT_FOUND
+
+
+def is_forbidden(error: ClientError) -> bool:
+    """Whether the answer is that we may not do this."""
+    return status_of(error) == HTTPStatus.FORBIDDEN
 
 
 def is_no_version(error: ClientError) -> bool:

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from uploadmill.backends.storage.base import Access, PresignedUpload
-from uploadmill.backends.storage.s3_errors import code_of, translated
+from uploadmill.backends.storage.s3_errors import (
+    ACCESS_REFUSED,
+    code_of,
+    is_forbidden,
+    translated,
+)
 from uploadmill.backends.storage.s3_objects import S3Objects
 from uploadmill.errors import Unsupported
 
@@ -58,7 +63,7 @@ def presigned_upload(
 
 def access_of(objects: S3Objects, key: str) -> Access:
     """Who may read an object, by its access list."""
-    with of_feature(objects.store, key):
+    with _of_access(objects, key):
         answer = objects.bucket.client.get_object_acl(**objects.address(key))
     public = any(
         grant.get("Grantee", {}).get("URI") == _ALL_USERS and grant.get("Permission") in _READING
@@ -69,8 +74,26 @@ def access_of(objects: S3Objects, key: str) -> Access:
 
 def set_access(objects: S3Objects, key: str, access: Access) -> None:
     """Replace an object's access list."""
-    with of_feature(objects.store, key):
+    with _of_access(objects, key):
         objects.bucket.client.put_object_acl(**objects.address(key), ACL=access.value)
+
+
+@contextmanager
+def _of_access(objects: S3Objects, key: str) -> Iterator[None]:
+    """Around requests for access lists, which need permissions of their own.
+
+    Raises:
+        Unsupported: We are let at the object, and not at its list.
+    """
+    with of_feature(objects.store, key):
+        try:
+            yield
+        except ClientError as error:
+            if not is_forbidden(error):
+                raise
+            # Whoever is refused everything is refused this too, and it raises.
+            objects.head(key)
+            raise Unsupported(objects.store, key, ACCESS_REFUSED) from error
 
 
 @contextmanager

@@ -8,19 +8,21 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.base import Access, ObjectStat
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.s3_answers import found, headers
 from uploadmill.backends.storage.s3_client import S3Bucket
 from uploadmill.backends.storage.s3_errors import (
+    ACCESS_REFUSED,
     is_absent,
     is_conflict,
+    is_forbidden,
     is_no_version,
     is_precondition,
     translated,
 )
 from uploadmill.backends.storage.s3_upload import MultipartUpload
-from uploadmill.errors import ObjectExists, ObjectNotFound
+from uploadmill.errors import ObjectExists, ObjectNotFound, Unsupported
 
 
 class S3Objects:
@@ -69,16 +71,32 @@ class S3Objects:
 
     @contextmanager
     def multipart(
-        self, key: str, facts: Facts, acl: Mapping[str, Any]
+        self, key: str, facts: Facts, access: Access | None = None
     ) -> Iterator[MultipartUpload]:
-        """An upload that is aborted when the ``with`` is left by an error."""
+        """An upload that is aborted when the ``with`` is left by an error.
+
+        Raises:
+            Unsupported: The bucket refuses just this *access*; no part was sent.
+        """
         with translated(self.store, key):
-            upload = MultipartUpload(self.bucket, self.address(key), {**headers(facts), **acl})
+            upload = self._begin(key, facts, access)
         try:
             yield upload
         except BaseException:
             upload.abort()
             raise
+
+    def _begin(self, key: str, facts: Facts, access: Access | None) -> MultipartUpload:
+        asked = headers(facts)
+        try:
+            acl = {} if access is None else {"ACL": access.value}
+            return MultipartUpload(self.bucket, self.address(key), asked | acl)
+        except ClientError as error:
+            if access is None or not is_forbidden(error):
+                raise
+            # Who is let in without it is refused for its sake; for the others this raises.
+            MultipartUpload(self.bucket, self.address(key), asked).abort()
+            raise Unsupported(self.store, key, ACCESS_REFUSED) from error
 
     @contextmanager
     def deciding(

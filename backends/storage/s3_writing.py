@@ -3,6 +3,10 @@
 An object's sha256 is kept in its metadata, which S3 takes only before the bytes. So it is known
 before anything is sent: a small object is held and hashed; of a larger one the caller tells it, or
 the source is read twice. What is sent is hashed again on its way.
+
+Who may read an object is asked for where an upload by parts begins. So a bucket that refuses that
+does so before a byte of the object is sent, and one that is put with an access level goes by parts,
+however small it is.
 """
 
 from __future__ import annotations
@@ -10,15 +14,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from uploadmill.backends.storage.base import Access, ObjectStat
+from uploadmill.backends.storage.base import ObjectStat
 from uploadmill.backends.storage.body import PIECE
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
 from uploadmill.backends.storage.s3_answers import created, headers
 from uploadmill.backends.storage.s3_body import HeldBody, StreamedBody
+from uploadmill.backends.storage.s3_errors import translated
 from uploadmill.backends.storage.s3_objects import S3Objects
 from uploadmill.backends.storage.s3_parts import PartSender
-from uploadmill.backends.storage.s3_upload import base64_of
+from uploadmill.backends.storage.s3_upload import MultipartUpload, base64_of
 from uploadmill.backends.storage.skeleton import Write
 from uploadmill.errors import ObjectExists, StorageUnavailable
 
@@ -47,11 +52,12 @@ class S3Writer:
         first = read_up_to(write.reader, self._part_size)
         if len(first) < self._part_size:
             write.reader.verify(self._store, write.key, write.sha256)
-            return self._put_held(write, first)
+            put = self._put_held if write.access is None else self._put_part
+            return put(write, first)
         if write.create_only and self._objects.exists(write.key):
             raise ObjectExists(self._store, write.key)
         size = write.reader.total()
-        if size is None or size > self._stream_limit:
+        if size is None or size > self._stream_limit or write.access is not None:
             return self._put_parts(write, first)
         del first
         return self._put_streamed(write, size)
@@ -85,13 +91,20 @@ class S3Writer:
             answer = self._objects.bucket.sender.put_object(
                 **self._objects.address(write.key),
                 **headers(facts),
-                **acl_of(write.access),
                 **condition,
                 Body=body,
                 ContentLength=size,
                 ChecksumSHA256=base64_of(bytes.fromhex(facts.sha256 or "")),
             )
             return created(write.key, facts, size, answer)
+
+    def _put_part(self, write: Write, content: bytearray) -> ObjectStat:
+        """Send an object that is in memory as a single part, which may be empty."""
+        facts = replace(write.facts, sha256=write.reader.sha256)
+        with self._objects.multipart(write.key, facts, write.access) as upload:
+            with translated(self._store, write.key):
+                upload.add(1, content, bytes.fromhex(write.reader.sha256))
+            return self._completed(write, upload, facts, len(content))
 
     def _put_parts(self, write: Write, first: bytearray) -> ObjectStat:
         """Send an object part by part; all its bytes are verified before it is visible."""
@@ -100,13 +113,13 @@ class S3Writer:
             sender.hash_rest(first)
         first.clear()
         facts = replace(write.facts, sha256=sender.sha256)
-        with self._objects.multipart(write.key, facts, acl_of(write.access)) as upload:
+        with self._objects.multipart(write.key, facts, write.access) as upload:
             sender.send(upload)
-            with self._objects.deciding(write.key, create_only=write.create_only) as condition:
-                answer = upload.complete(condition)
-                return created(write.key, facts, sender.size, answer)
+            return self._completed(write, upload, facts, sender.size)
 
-
-def acl_of(access: Access | None) -> dict[str, Any]:
-    """Who may read an object, as an argument of a request that makes it."""
-    return {} if access is None else {"ACL": access.value}
+    def _completed(
+        self, write: Write, upload: MultipartUpload, facts: Facts, size: int
+    ) -> ObjectStat:
+        """Make an object of its parts."""
+        with self._objects.deciding(write.key, create_only=write.create_only) as condition:
+            return created(write.key, facts, size, upload.complete(condition))

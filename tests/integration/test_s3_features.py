@@ -1,4 +1,4 @@
-"""What not every store has, on S3: versions, signed addresses, forms, access levels."""
+"""What not every store has, on S3: versions, signed addresses, forms."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from services.s3_stores import HEAD, PART, boto, new_store, xml
 from uploadmill.backends.storage.base import Access
 from uploadmill.backends.storage.contract_ground import MadeUp
 from uploadmill.backends.storage.s3 import S3Storage
-from uploadmill.errors import ObjectNotFound, Unsupported
-
-
-@pytest.fixture
-def storage(s3_server):
-    with closing(new_store(s3_server, base_path="features")) as storage:
-        yield storage
+from uploadmill.errors import Unsupported
 
 
 @pytest.fixture
@@ -164,67 +158,6 @@ def test_nothing_is_signed_for_longer_than_s3_takes(offline):
 def test_no_form_lets_the_client_name_the_key(offline):
     with pytest.raises(Unsupported, match="filename"):
         offline.presign_upload("a/${filename}", content_type="a/b", max_size=1)
-
-
-def requests_of(client, operation):
-    """The canned access lists that requests of a kind will have asked for."""
-    asked = []
-    client.meta.events.register(
-        f"before-sign.s3.{operation}",
-        lambda request, **_: asked.append(request.headers.get("x-amz-acl")),
-    )
-    return asked
-
-
-# -- access --------------------------------------------------------------------------------
-
-
-def test_access_is_changed_and_told_and_not_copied(storage):
-    # SeaweedFS 4.48 ignores the level of a put, and copies the access list where S3 does not; so
-    # of these two the requests are looked at, here and in the next test.
-    copies = requests_of(storage._bucket.patient, "CopyObject")
-    storage.put("levels", b"x")
-    assert Access.PRIVATE == storage.access("levels")
-
-    storage.set_access("levels", Access.PUBLIC_READ)
-    storage.copy("levels", "levels-copy")
-
-    assert Access.PUBLIC_READ == storage.access("levels")
-    assert [None] == copies
-    storage.set_access("levels", Access.PRIVATE)
-    assert Access.PRIVATE == storage.access("levels")
-    storage.delete("levels", "levels-copy")
-    with pytest.raises(ObjectNotFound):
-        storage.access("levels")
-    with pytest.raises(ObjectNotFound):
-        storage.set_access("levels", Access.PRIVATE)
-
-
-@pytest.mark.parametrize("size", [10, PART + 1])
-@pytest.mark.parametrize("access", [None, *Access])
-def test_a_put_asks_for_the_access_it_was_told(s3_server, size, access):
-    with closing(new_store(s3_server, part_size=PART, base_path="asked")) as storage:
-        small = requests_of(storage._bucket.sender, "PutObject")
-        large = requests_of(storage._bucket.client, "CreateMultipartUpload")
-        storage.put("a", MadeUp(size), access=access)
-        storage.delete("a")
-
-    assert [access and access.value] == small + large
-
-
-@pytest.mark.parametrize("size", [10, 1500])
-def test_a_bucket_without_access_lists_takes_no_access_level(size):
-    with (
-        canned(lambda *_: Reply(400, xml("AccessControlListNotSupported"))) as server,
-        closing(answering(server.endpoint)) as storage,
-    ):
-        with pytest.raises(Unsupported, match="access lists disabled"):
-            storage.put("a", MadeUp(size), access=Access.PUBLIC_READ)
-        with pytest.raises(Unsupported, match="access lists disabled"):
-            storage.set_access("a", Access.PUBLIC_READ)
-
-    # The first request refuses the object; no part of a large one is sent.
-    assert 2 == len(server.requests)
 
 
 def test_a_server_that_knows_no_such_request_does_not_support_it():
