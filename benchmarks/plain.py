@@ -20,8 +20,8 @@ from PIL.Image import Resampling
 
 from benchmarks.photo import BOX
 from uploadmill.backends.storage import stores_from
-from uploadmill.backends.storage.base import CHUNK
 from uploadmill.backends.storage.roles import Stores
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.settings import Settings
 
 

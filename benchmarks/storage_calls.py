@@ -21,9 +21,9 @@ from uploadmill.backends.ledger.heal_copy import Copier
 from uploadmill.backends.ledger.heal_pace import Pace
 from uploadmill.backends.ledger.whole import has_bytes
 from uploadmill.backends.storage import FailoverStorage
-from uploadmill.backends.storage.base import CHUNK
 from uploadmill.backends.storage.keys import DEFAULT_TYPE
 from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.job import OutputFile
 
 #: Seconds the server may stay silent, on both sides: it may be busy.

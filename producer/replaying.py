@@ -11,7 +11,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from uploadmill.backends.ledger.decisions import upload_key
-from uploadmill.backends.storage.base import ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import (
     JobNotEnded,
     JobNotFound,

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
-from uploadmill.backends.storage.base import CHUNK, Source
 from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.sources import CHUNK, Source
 
 #: A path, the bytes, or a file object opened for binary reading, read from its position. The
 #: upload objects of Django, Starlette and FastAPI are taken as they are.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from uploadmill.backends.ledger.decisions import upload_key
-from uploadmill.backends.storage.base import ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import InvalidKey, NotAccepted, SizeLimitExceeded, TransientError
 from uploadmill.ids import derived_job_id, new_job_id, new_nonce
 from uploadmill.job import Envelope, StagedObject, UploadJob

@@ -20,7 +20,7 @@ from uploadmill.settings import Settings
 
 if TYPE_CHECKING:
     from uploadmill.backends.ledger.lookup import JobStatus
-    from uploadmill.backends.storage.base import Reader
+    from uploadmill.backends.storage.reader import Reader
 
 #: Seconds between two looks at a job that is waited for: the first, and the longest.
 FIRST_LOOK = 0.05

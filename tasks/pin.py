@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 
-from uploadmill.backends.storage.base import CHUNK, Readable, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.sources import CHUNK, Readable
 from uploadmill.errors import (
     ObjectChanged,
     ObjectNotFound,

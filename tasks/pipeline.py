@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from uploadmill.backends.ledger.record import WorkFile
 from uploadmill.backends.scanner.base import Scanner
-from uploadmill.backends.storage.base import opener
+from uploadmill.backends.storage.sources import opener
 from uploadmill.errors import StepFailed
 from uploadmill.ids import new_nonce
 from uploadmill.job import Receipt, ScanCertificate

@@ -19,7 +19,7 @@ from uploadmill.backends.ledger.audit_look import Finding, Kind, Traces, look
 from uploadmill.backends.ledger.gc_outputs import is_ours
 from uploadmill.backends.ledger.gc_report import Pile
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.storage.base import KeepsParts
+from uploadmill.backends.storage.unfinished import KeepsParts
 from uploadmill.ids import is_job_id
 from uploadmill.job import Placement
 from uploadmill.wire import OUTCOMES

@@ -13,7 +13,7 @@ from uploadmill.backends.ledger.decisions import read_document
 from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.ledger.whole import has, has_bytes
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import ObjectNotFound
 from uploadmill.job import JobResult, JobState, OutputFile, Placement
 from uploadmill.wire import OUTCOMES

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from uploadmill.backends.storage.base import CHUNK, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable
 from uploadmill.job import Envelope, Outcome
 from uploadmill.wire import ENVELOPES, OUTCOMES, UPLOADS

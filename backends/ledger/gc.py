@@ -15,7 +15,9 @@ from uploadmill.backends.ledger.decisions import Decision
 from uploadmill.backends.ledger.gc_outputs import collect_orphans, collect_outcomes
 from uploadmill.backends.ledger.gc_report import Broom, Collected
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.storage.base import KeepsParts, ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.unfinished import KeepsParts
 from uploadmill.ids import is_job_id
 from uploadmill.job import Placement
 from uploadmill.wire import UPLOADS

@@ -9,7 +9,8 @@ from uploadmill.backends.ledger.decisions import Decision
 from uploadmill.backends.ledger.gc_report import Broom
 from uploadmill.backends.ledger.record import Record
 from uploadmill.backends.ledger.whole import is_whole
-from uploadmill.backends.storage.base import ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import ObjectNotFound
 from uploadmill.ids import is_job_id

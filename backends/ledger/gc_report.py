@@ -12,7 +12,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.storage.base import ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import TransientError
 
 log = logging.getLogger("uploadmill.gc")

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 from uploadmill.backends.ledger.heal_pace import Pace, PacedReader
 from uploadmill.backends.ledger.whole import has
-from uploadmill.backends.storage.base import Access, Readable, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.features import Access
+from uploadmill.backends.storage.sources import Readable
 from uploadmill.backends.storage.transfer import access_of
 from uploadmill.errors import IntegrityError, ObjectExists, ObjectNotFound
 from uploadmill.job import OutputFile

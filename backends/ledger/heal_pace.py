@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from uploadmill.backends.storage.base import Readable
+from uploadmill.backends.storage.sources import Readable
 
 
 class Pace:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from uploadmill.backends.ledger import heal_queue
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.storage.base import Reader, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.reader import Reader
 from uploadmill.errors import LedgerUnavailable, ObjectNotFound, StorageUnavailable
 from uploadmill.job import JobResult, OutputFile, Placement
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from uploadmill.backends.storage.base import Readable, Storage
+from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.roles import Stores
+from uploadmill.backends.storage.sources import Readable
 from uploadmill.errors import ObjectNotFound
 from uploadmill.job import JobResult, OutputFile
 

@@ -14,6 +14,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobClient, StorageStreamDownloader
 from pydantic import SecretStr
 
+from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.azure_access import READ_TIMEOUT, azure_access
 from uploadmill.backends.storage.azure_answers import created, found, headers, quoted
 from uploadmill.backends.storage.azure_client import READ_SIZE, AzureContainer
@@ -23,13 +24,14 @@ from uploadmill.backends.storage.azure_list import BlobList
 from uploadmill.backends.storage.azure_names import blob_name
 from uploadmill.backends.storage.azure_signing import LONGEST_LOAN, AzureSigner
 from uploadmill.backends.storage.azure_upload import MAX_BLOCKS, BlockUpload
-from uploadmill.backends.storage.base import Feature, ObjectStat
 from uploadmill.backends.storage.bucket import checked_prefix
 from uploadmill.backends.storage.facts import facts_of
+from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.hashing import read_up_to
-from uploadmill.backends.storage.listing import Ask, Page
+from uploadmill.backends.storage.listing import Page
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader
-from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
+from uploadmill.backends.storage.skeleton import Skeleton
 from uploadmill.errors import ObjectExists, ObjectNotFound, Unsupported
 
 #: Bytes of a block, and of the largest object sent in one request. Two are held at a time.

@@ -13,10 +13,10 @@ from uploadmill.backends.storage.azure_names import (
     from_azure_metadata,
     key_of,
 )
-from uploadmill.backends.storage.base import Folder, ObjectStat
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.keys import is_key
 from uploadmill.backends.storage.listing import Entry
+from uploadmill.backends.storage.objects import Folder, ObjectStat
 
 
 def headers(facts: Facts) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
+from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.azure_answers import quoted
 from uploadmill.backends.storage.azure_errors import code_of, status_of, translated
 from uploadmill.backends.storage.base import Storage
-from uploadmill.backends.storage.skeleton import Part
 from uploadmill.errors import ObjectExists, ObjectNotFound
 
 _PERHAPS_MISSING = ("CannotVerifyCopySource", "ConditionNotMet", "SourceConditionNotMet")

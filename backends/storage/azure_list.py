@@ -9,10 +9,11 @@ from typing import Any
 
 from azure.storage.blob import BlobProperties, ContainerClient
 
+from uploadmill.backends.storage.arguments import Ask
 from uploadmill.backends.storage.azure_answers import listed
 from uploadmill.backends.storage.azure_errors import translated
 from uploadmill.backends.storage.azure_names import blob_prefix
-from uploadmill.backends.storage.listing import Ask, Page, place_in, token_after
+from uploadmill.backends.storage.listing import Page, place_in, token_after
 from uploadmill.errors import Unsupported
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from azure.storage.blob import BlobBlock, BlobClient
 
 from uploadmill.backends.storage.azure_answers import quoted
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.objects import ObjectStat
 
 #: What Azure allows.
 MAX_BLOCKS = 50_000

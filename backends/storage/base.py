@@ -6,140 +6,16 @@ The contract in words stands on each method; as a program it is
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, Self, TypeVar, overload, runtime_checkable
+from typing import Literal, Protocol, overload
 
-#: Bytes moved at a time, everywhere. 1 MiB keeps system calls rare and memory flat.
-CHUNK = 1 << 20
-
-
-class Readable(Protocol):
-    """Anything that gives bytes by pieces: a binary file, or a store's :class:`Reader`."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most *size* bytes; ``b""`` only at the end."""
-
-
-#: Gives the bytes from their beginning, anew at each call, to be used in a ``with``.
-#: ``lambda: store.open(key)`` is one, so an object moves from store to store as a stream.
-Opener = Callable[[], AbstractContextManager[Readable]]
-
-#: Where bytes come from. It must be possible to read them again: an attempt may fail half way.
-#: A file object is read from its position and must be seekable.
-Source = Path | bytes | BinaryIO | Opener
-
-
-class Access(StrEnum):
-    """Who may read an object without credentials."""
-
-    PRIVATE = "private"
-    PUBLIC_READ = "public-read"
-
-
-class Feature(StrEnum):
-    """What not every store has; elsewhere :class:`~uploadmill.errors.Unsupported` is raised."""
-
-    VERSIONS = "versions"
-    SIGNED_URLS = "signed urls"
-    PRESIGNED_UPLOADS = "presigned uploads"
-    ACCESS_LEVELS = "access levels"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectStat:
-    """What a store knows of an object.
-
-    Attributes:
-        key: Inside the store's prefix.
-        size: In bytes.
-        etag: Changes whenever the bytes change; compare it, never interpret it.
-        modified: By the store's clock, aware.
-        content_type: None from ``list`` where the store does not list it.
-        metadata: The user's own; empty from ``list`` where the store does not list it.
-        sha256: Hex, as computed by uploadmill when it wrote the object; None for others'
-            objects, and from ``list`` where the store does not list it.
-        version: Where the store keeps versions.
-        cache_control: What it is served with; None where nothing was given, and from ``list``.
-        content_disposition: The same.
-    """
-
-    key: str
-    size: int
-    etag: str
-    modified: datetime
-    content_type: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    sha256: str | None = None
-    version: str | None = None
-    cache_control: str | None = None
-    content_disposition: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """What a list with a delimiter gives for all keys with the same next segment.
-
-    Attributes:
-        key: What these keys start with, ending in the delimiter.
-    """
-
-    key: str
-
-
-Entry_co = TypeVar("Entry_co", covariant=True)
-
-
-class Listing(Protocol[Entry_co]):
-    """An iterator over a list that knows how to go on after its limit."""
-
-    def __iter__(self) -> Self:
-        """Itself."""
-
-    def __next__(self) -> Entry_co:
-        """The next entry; pages are fetched as they are needed."""
-
-    @property
-    def token(self) -> str | None:
-        """What ``list`` takes to go on after the last entry given; None when all were given.
-
-        To be asked when the iterator has ended. Opaque, and only for the same store and prefix.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class PresignedUpload:
-    """What a browser, or any other client, needs to put one object without credentials.
-
-    It is as good as a credential until it expires: never log it.
-
-    Attributes:
-        url: Where to send to.
-        fields: Of the form, to be sent before the field ``file``.
-    """
-
-    url: str = field(repr=False)
-    fields: Mapping[str, str] = field(repr=False)
-
-
-class Reader(Protocol):
-    """An open object: a stream with the facts of just that state of the object."""
-
-    @property
-    def stat(self) -> ObjectStat:
-        """Of the object that is being read (the whole, also when reading a range)."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most *size* bytes; ``b""`` only at the end.
-
-        Raises:
-            StorageUnavailable: The connection broke, or the body ended, before the announced end.
-        """
+from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
+from uploadmill.backends.storage.listing import Listing
+from uploadmill.backends.storage.objects import Folder, ObjectStat
+from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.sources import Source
 
 
 class Storage(Protocol):
@@ -394,49 +270,3 @@ class Storage(Protocol):
 
     def close(self) -> None:
         """Give back this process's connections; the store stays usable."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedUpload:
-    """An upload by parts that was begun and neither completed nor aborted.
-
-    Attributes:
-        key: Of the object it would have become.
-        id: The store's name for it.
-        begun: By the store's clock, aware.
-    """
-
-    key: str
-    id: str
-    begun: datetime
-
-
-@runtime_checkable
-class KeepsParts(Protocol):
-    """A storage in which the parts of a killed upload stay, unseen and paid for."""
-
-    def unfinished(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
-        """Every unfinished upload to a key that starts with *prefix*."""
-
-    def abort(self, upload: UnfinishedUpload) -> None:
-        """Forget an upload and its parts; one that has gone is no error."""
-
-
-def opener(source: Source) -> Opener:
-    """A function that gives *source* from its beginning, each time for one ``with``.
-
-    A file object that was passed in is read from where it stood, and stays open.
-    """
-    if isinstance(source, bytes):
-        return lambda: io.BytesIO(source)
-    if isinstance(source, Path):
-        return lambda: source.open("rb")
-    if callable(source):
-        return source
-    start = source.tell()
-
-    def again() -> AbstractContextManager[Readable]:
-        source.seek(start)
-        return nullcontext(source)
-
-    return again

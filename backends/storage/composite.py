@@ -9,22 +9,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
+from uploadmill.backends.storage.arguments import Ask
 from uploadmill.backends.storage.attempts import Patience, Timing
-from uploadmill.backends.storage.base import (
-    Access,
-    Feature,
-    ObjectStat,
-    PresignedUpload,
-    Reader,
-    Source,
-    Storage,
-    opener,
-)
+from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.derived import Derived
+from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.keys import check_key, check_prefix
-from uploadmill.backends.storage.listing import Ask, PagedListing
+from uploadmill.backends.storage.listing import PagedListing
 from uploadmill.backends.storage.members import Member, T, everywhere, lacking, search
 from uploadmill.backends.storage.merging import merged_pages
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.sources import Source, opener
 from uploadmill.backends.storage.transfer import transfer
 from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable, Unsupported
 

@@ -14,7 +14,6 @@ from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from uploadmill.backends.storage.base import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
     Ground,
@@ -25,6 +24,7 @@ from uploadmill.backends.storage.contract_ground import (
     same,
     true,
 )
+from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.keys import DEFAULT_TYPE
 from uploadmill.errors import ObjectNotFound, Unsupported
 

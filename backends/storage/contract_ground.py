@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from uploadmill.backends.storage.base import CHUNK, ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import ObjectNotFound
 
 #: Bytes of which made-up content is a sequence, no two of them equal.

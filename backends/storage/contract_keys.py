@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from uploadmill.backends.storage.base import Access
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
     Ground,
@@ -21,6 +20,7 @@ from uploadmill.backends.storage.contract_ground import (
     true,
 )
 from uploadmill.backends.storage.contract_put import METADATA
+from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.keys import MAX_KEY, MAX_SEGMENT, RESERVED
 from uploadmill.errors import InvalidKey, ObjectExists, ObjectNotFound
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from uploadmill.backends.storage.base import Folder
 from uploadmill.backends.storage.contract_ground import SMALL, Ground, raises, same, true
 from uploadmill.backends.storage.keys import RESERVED
+from uploadmill.backends.storage.objects import Folder
 from uploadmill.errors import InvalidKey
 
 

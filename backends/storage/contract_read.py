@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from uploadmill.backends.storage.base import CHUNK
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
     Ground,
@@ -14,6 +13,7 @@ from uploadmill.backends.storage.contract_ground import (
     same,
     true,
 )
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-from uploadmill.backends.storage.base import CHUNK, ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.facts import facts_of
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import (
     IntegrityError,
     ObjectChanged,

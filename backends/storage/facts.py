@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from uploadmill.backends.storage.base import ObjectStat
 from uploadmill.backends.storage.keys import type_by_extension
+from uploadmill.backends.storage.objects import ObjectStat
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from uploadmill.backends.storage.attempts import USUAL, Timing
-from uploadmill.backends.storage.base import ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.breaker import Breakers, unwatched
 from uploadmill.backends.storage.composite import Composite
 from uploadmill.backends.storage.members import Member, Writing
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.transfer import bring
 from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable
 

@@ -12,15 +12,10 @@ from typing import Any
 
 from google.api_core.exceptions import PreconditionFailed
 
-from uploadmill.backends.storage.base import (
-    Access,
-    Feature,
-    ObjectStat,
-    PresignedUpload,
-    Reader,
-)
+from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.bucket import checked_prefix
 from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.gcs_answers import resource
 from uploadmill.backends.storage.gcs_client import READ_TIMEOUT, GoogleAccess, GoogleBucket
 from uploadmill.backends.storage.gcs_copy import Copy, copied
@@ -31,8 +26,10 @@ from uploadmill.backends.storage.gcs_read import opened
 from uploadmill.backends.storage.gcs_sign import NO_SIGNER, signed_form, signed_url
 from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT, NewObject, ResumableUpload, insert
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
-from uploadmill.backends.storage.listing import Ask, Page
-from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
+from uploadmill.backends.storage.listing import Page
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.skeleton import Skeleton
 from uploadmill.errors import InvalidSettings, ObjectExists, ObjectNotFound, Unsupported
 
 #: Bytes of one chunk, and of the largest object that is sent in one request: what a put holds in

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from uploadmill.backends.storage.base import Folder, ObjectStat
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded, is_key
 from uploadmill.backends.storage.listing import Entry
+from uploadmill.backends.storage.objects import Folder, ObjectStat
 
 #: What a list asks for of each object, so that a page of 1,000 stays small.
 LISTED = "items(name,size,generation,timeCreated,contentType,metadata),prefixes,nextPageToken"

@@ -17,7 +17,7 @@ from google.oauth2 import service_account
 from requests import Session
 from requests.adapters import HTTPAdapter
 
-from uploadmill.backends.storage.base import Feature
+from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.per_process import PerProcess
 
 Patience = Literal["brisk", "usual", "long"]

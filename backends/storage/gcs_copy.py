@@ -7,10 +7,10 @@ from typing import Any
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
 
-from uploadmill.backends.storage.base import ObjectStat
 from uploadmill.backends.storage.gcs_answers import KEPT
 from uploadmill.backends.storage.gcs_errors import translated
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound
 
 

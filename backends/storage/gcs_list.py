@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.arguments import Ask
 from uploadmill.backends.storage.gcs_answers import LISTED, listed
 from uploadmill.backends.storage.gcs_errors import translated
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
-from uploadmill.backends.storage.listing import Ask, Entry, Page, key_before, token_after
+from uploadmill.backends.storage.listing import Entry, Page, key_before, token_after
+from uploadmill.backends.storage.objects import ObjectStat
 
 
 def pages(objects: GoogleObjects, ask: Ask, page_size: int) -> Iterator[Page]:

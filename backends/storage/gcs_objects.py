@@ -9,11 +9,12 @@ from typing import Any
 
 from google.api_core.exceptions import NotFound
 
-from uploadmill.backends.storage.base import Feature, ObjectStat
 from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.gcs_answers import created, found
 from uploadmill.backends.storage.gcs_client import GoogleBucket
 from uploadmill.backends.storage.gcs_errors import says_no_such_object, translated
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import ObjectNotFound
 
 #: The generations that there can be: 63 bits.

@@ -9,11 +9,11 @@ from http import HTTPStatus
 
 from requests import Response
 
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.gcs_errors import answered, translated
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader
-from uploadmill.backends.storage.skeleton import Part
 from uploadmill.errors import ObjectChanged, StorageUnavailable
 
 #: Times an object is looked up anew because it was overwritten before its bytes were asked for.

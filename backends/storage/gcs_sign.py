@@ -8,7 +8,7 @@ from typing import Any
 
 from google.auth.credentials import Signing
 
-from uploadmill.backends.storage.base import PresignedUpload
+from uploadmill.backends.storage.features import PresignedUpload
 from uploadmill.backends.storage.gcs_errors import translated
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
 from uploadmill.errors import Unsupported

@@ -6,7 +6,8 @@ import hashlib
 import io
 from typing import Any
 
-from uploadmill.backends.storage.base import CHUNK, Readable, Reader
+from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.sources import CHUNK, Readable
 from uploadmill.errors import IntegrityError, SizeLimitExceeded
 
 

@@ -6,10 +6,10 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
-from uploadmill.backends.storage.base import Folder, ObjectStat
 from uploadmill.backends.storage.keys import is_key
+from uploadmill.backends.storage.objects import Folder, ObjectStat
 
 Entry = ObjectStat | Folder
 
@@ -19,25 +19,24 @@ PAGE = 1000
 _FOREIGN = "this is no token of a list of this store"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a list is to give.
+Entry_co = TypeVar("Entry_co", covariant=True)
 
-    Attributes:
-        prefix: That keys start with, in the store's own prefix.
-        folders: Whether keys with the same next segment become one :class:`Folder`.
-        limit: Entries at most; None: all.
-        token: Of an earlier list; None: from the beginning.
-    """
 
-    prefix: str
-    folders: bool
-    limit: int | None
-    token: str | None
+class Listing(Protocol[Entry_co]):
+    """An iterator over a list that knows how to go on after its limit."""
 
-    def page_size(self, most: int) -> int:
-        """Entries to ask for at first, where a page has *most* at most."""
-        return most if self.limit is None else min(most, self.limit)
+    def __iter__(self) -> Self:
+        """Itself."""
+
+    def __next__(self) -> Entry_co:
+        """The next entry; pages are fetched as they are needed."""
+
+    @property
+    def token(self) -> str | None:
+        """What ``list`` takes to go on after the last entry given; None when all were given.
+
+        To be asked when the iterator has ended. Opaque, and only for the same store and prefix.
+        """
 
 
 @dataclass(frozen=True, slots=True)

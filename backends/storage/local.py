@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from uploadmill.backends.storage import sidecar
-from uploadmill.backends.storage.base import CHUNK, Feature, Folder, ObjectStat, Readable
+from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.facts import Facts, facts_of
+from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.folders import (
     ABSENT,
     entries,
@@ -34,10 +35,12 @@ from uploadmill.backends.storage.folders import (
 )
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.keys import RESERVED, is_key, type_by_extension
-from uploadmill.backends.storage.listing import Ask, Entry, Page, key_before, paged
+from uploadmill.backends.storage.listing import Entry, Page, key_before, paged
+from uploadmill.backends.storage.objects import Folder, ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.sidecar import Sidecar, state_of
-from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
+from uploadmill.backends.storage.skeleton import Skeleton
+from uploadmill.backends.storage.sources import CHUNK, Readable
 from uploadmill.errors import (
     InvalidKey,
     ObjectChanged,

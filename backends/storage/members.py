@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from uploadmill.backends.storage.attempts import Attempts, Patience, Timing
-from uploadmill.backends.storage.base import Feature, Storage
+from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.breaker import Breaker, admitted
+from uploadmill.backends.storage.features import Feature
 from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable
 
 T = TypeVar("T")

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from itertools import count, groupby
 from typing import Any
 
-from uploadmill.backends.storage.base import CHUNK, Access, Feature, Folder, ObjectStat
+from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.facts import Facts
-from uploadmill.backends.storage.listing import Ask, Entry, Page, key_before, paged
+from uploadmill.backends.storage.features import Access, Feature
+from uploadmill.backends.storage.listing import Entry, Page, key_before, paged
+from uploadmill.backends.storage.objects import Folder, ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader
-from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
+from uploadmill.backends.storage.skeleton import Skeleton
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound
 
 

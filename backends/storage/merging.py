@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
 
+from uploadmill.backends.storage.arguments import Ask
 from uploadmill.backends.storage.base import Storage
-from uploadmill.backends.storage.listing import PAGE, Ask, Entry, Page
+from uploadmill.backends.storage.listing import PAGE, Entry, Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from uploadmill.backends.storage.attempts import USUAL, Attempts, Timing
-from uploadmill.backends.storage.base import ObjectStat, Source, Storage
+from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.breaker import Breakers, unwatched
 from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.sources import Source
 from uploadmill.errors import IntegrityError, ObjectExists, ObjectNotFound, StorageUnavailable
 from uploadmill.job import Placement
 

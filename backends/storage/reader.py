@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import StorageUnavailable
+
+
+class Reader(Protocol):
+    """An open object: a stream with the facts of just that state of the object."""
+
+    @property
+    def stat(self) -> ObjectStat:
+        """Of the object that is being read (the whole, also when reading a range)."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most *size* bytes; ``b""`` only at the end.
+
+        Raises:
+            StorageUnavailable: The connection broke, or the body ended, before the announced end.
+        """
 
 
 class ObjectReader:

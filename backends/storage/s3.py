@@ -9,17 +9,14 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
-from uploadmill.backends.storage.base import (
-    Access,
-    ObjectStat,
-    PresignedUpload,
-    Reader,
-    UnfinishedUpload,
-)
+from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.bucket import checked_prefix, revealed
+from uploadmill.backends.storage.features import Access, PresignedUpload
 from uploadmill.backends.storage.keys import check_key, check_prefix
 from uploadmill.backends.storage.limits import Limits
-from uploadmill.backends.storage.listing import Ask, Page
+from uploadmill.backends.storage.listing import Page
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.s3_answers import listed, server_token, token_of
 from uploadmill.backends.storage.s3_client import READ_TIMEOUT, S3Access, S3Bucket
 from uploadmill.backends.storage.s3_copying import S3Copier
@@ -35,7 +32,8 @@ from uploadmill.backends.storage.s3_reading import opened
 from uploadmill.backends.storage.s3_upload import MAX_PARTS, unfinished
 from uploadmill.backends.storage.s3_versions import S3Versions
 from uploadmill.backends.storage.s3_writing import STREAM_LIMIT, S3Writer
-from uploadmill.backends.storage.skeleton import Part, Skeleton, Write
+from uploadmill.backends.storage.skeleton import Skeleton
+from uploadmill.backends.storage.unfinished import UnfinishedUpload
 
 #: Bytes of one part: a put holds two in memory. S3 wants 5 MiB at least.
 PART_SIZE = 8 << 20

@@ -10,10 +10,10 @@ from typing import Any
 
 from botocore.parsers import ResponseParserError
 
-from uploadmill.backends.storage.base import Folder, ObjectStat
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded, is_key
 from uploadmill.backends.storage.listing import Entry, Page
+from uploadmill.backends.storage.objects import Folder, ObjectStat
 
 #: What the inside of our tokens begins with.
 _OUR_TOKEN = b"s3 "

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from uploadmill.backends.storage.base import ObjectStat
 from uploadmill.backends.storage.facts import facts_of
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.s3_answers import quoted
 from uploadmill.backends.storage.s3_errors import translated
 from uploadmill.backends.storage.s3_objects import S3Objects

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
-from uploadmill.backends.storage.base import Access, PresignedUpload
+from uploadmill.backends.storage.features import Access, PresignedUpload
 from uploadmill.backends.storage.s3_errors import (
     ACCESS_REFUSED,
     code_of,

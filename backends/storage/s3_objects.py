@@ -8,8 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from uploadmill.backends.storage.base import Access, ObjectStat
 from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.features import Access
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.s3_answers import found, headers
 from uploadmill.backends.storage.s3_client import S3Bucket
 from uploadmill.backends.storage.s3_errors import (

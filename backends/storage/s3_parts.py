@@ -11,11 +11,11 @@ from itertools import cycle
 
 from botocore.exceptions import ClientError
 
-from uploadmill.backends.storage.base import CHUNK, Readable
+from uploadmill.backends.storage.arguments import Write
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.s3_errors import translated
 from uploadmill.backends.storage.s3_upload import MultipartUpload
-from uploadmill.backends.storage.skeleton import Write
+from uploadmill.backends.storage.sources import CHUNK, Readable
 from uploadmill.errors import IntegrityError
 
 #: Parts on their way at the same time; each is held in memory. The server works on one while we

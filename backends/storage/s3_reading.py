@@ -10,11 +10,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.s3_answers import found, quoted
 from uploadmill.backends.storage.s3_errors import is_no_version, status_of, translated
 from uploadmill.backends.storage.s3_objects import S3Objects
-from uploadmill.backends.storage.skeleton import Part
 from uploadmill.errors import ObjectNotFound
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.s3_answers import kept
 from uploadmill.backends.storage.s3_errors import translated
 from uploadmill.backends.storage.s3_features import of_feature

@@ -14,17 +14,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from uploadmill.backends.storage.base import ObjectStat
+from uploadmill.backends.storage.arguments import Write
 from uploadmill.backends.storage.body import PIECE
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.hashing import HashingReader, read_up_to
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.s3_answers import created, headers
 from uploadmill.backends.storage.s3_body import HeldBody, StreamedBody
 from uploadmill.backends.storage.s3_errors import translated
 from uploadmill.backends.storage.s3_objects import S3Objects
 from uploadmill.backends.storage.s3_parts import PartSender
 from uploadmill.backends.storage.s3_upload import MultipartUpload, base64_of
-from uploadmill.backends.storage.skeleton import Write
 from uploadmill.errors import ObjectExists, StorageUnavailable
 
 #: Bytes of the largest object that is streamed in one request where its size is known: one that

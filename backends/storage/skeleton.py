@@ -5,21 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from uploadmill.backends.storage.base import (
-    Access,
-    Feature,
-    ObjectStat,
-    Opener,
-    PresignedUpload,
-    Reader,
-    Source,
-    opener,
-)
+from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.derived import Derived
 from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.hashing import HashingReader, VerifiedReader
 from uploadmill.backends.storage.keys import (
     attachment,
@@ -32,54 +23,12 @@ from uploadmill.backends.storage.keys import (
     public_address,
 )
 from uploadmill.backends.storage.limits import Limits
-from uploadmill.backends.storage.listing import Ask, Page, PagedListing
+from uploadmill.backends.storage.listing import Page, PagedListing
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.sniffing import HEAD, content_type_of
+from uploadmill.backends.storage.sources import Source, opener
 from uploadmill.errors import ObjectExists, ObjectNotFound, Unsupported
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A put whose arguments are in order.
-
-    Attributes:
-        key: Inside the store's prefix.
-        reader: The open source; nothing has been read but what was peeked at.
-        again: Opens it anew, from its beginning.
-        facts: But for the sha256.
-        access: None: as the bucket has it.
-        create_only: Whether the key must be free.
-        sha256: What the bytes should have, in lower-case hex; None: whatever they have.
-    """
-
-    key: str
-    reader: HashingReader
-    again: Opener
-    facts: Facts
-    access: Access | None
-    create_only: bool
-    sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What of an object to open.
-
-    Attributes:
-        start: First byte.
-        length: Bytes; None: to the end.
-        if_match: The etag it must have; None: any.
-        version: Which of its versions; None: the newest.
-    """
-
-    start: int = 0
-    length: int | None = None
-    if_match: str | None = None
-    version: str | None = None
-
-    def length_of(self, size: int) -> int:
-        """Bytes of this part in an object of *size* bytes; beyond its end there are none."""
-        left = max(size - self.start, 0)
-        return left if self.length is None else min(self.length, left)
 
 
 class Skeleton(Derived):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from uploadmill.backends.storage.base import Access, Feature, ObjectStat, Storage
+from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.features import Access, Feature
 from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import (
     IntegrityError,
     ObjectChanged,

@@ -26,8 +26,9 @@ from uploadmill.backends.ledger.healing import heal
 from uploadmill.backends.ledger.ledger import HEAL, JOB, Ledger
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import stores_from
-from uploadmill.backends.storage.base import ObjectStat, UnfinishedUpload
 from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.unfinished import UnfinishedUpload
 from uploadmill.ids import new_job_id
 from uploadmill.job import Placement
 from uploadmill.settings import HealSettings

@@ -21,12 +21,14 @@ from services.waiting import eventually
 
 from uploadmill.backends.storage.azure import AzureStorage
 from uploadmill.backends.storage.azure_upload import BlockUpload
-from uploadmill.backends.storage.base import CHUNK, Feature, KeepsParts
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.contract_put import METADATA
+from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.opening import open_storage
+from uploadmill.backends.storage.sources import CHUNK
+from uploadmill.backends.storage.unfinished import KeepsParts
 from uploadmill.errors import (
     InvalidKey,
     ObjectChanged,

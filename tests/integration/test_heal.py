@@ -26,7 +26,7 @@ from uploadmill.backends.ledger.healing import Healed, find_stranded, foresee, h
 from uploadmill.backends.ledger.ledger import HEAL, JOB
 from uploadmill.backends.ledger.lookup import status
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.storage.base import Access
+from uploadmill.backends.storage.features import Access
 from uploadmill.errors import InvalidSettings
 from uploadmill.ids import new_job_id
 from uploadmill.job import JobState, Placement

@@ -19,8 +19,9 @@ from uploadmill.backends.ledger.healing import heal
 from uploadmill.backends.ledger.lookup import status
 from uploadmill.backends.ledger.record import Record
 from uploadmill.backends.ledger.settle import Settler
-from uploadmill.backends.storage.base import CHUNK, KeepsParts
 from uploadmill.backends.storage.s3 import S3Storage
+from uploadmill.backends.storage.sources import CHUNK
+from uploadmill.backends.storage.unfinished import KeepsParts
 from uploadmill.job import OutputFile, Placement
 from uploadmill.settings import HealSettings
 

@@ -23,7 +23,6 @@ from uploadmill.backends.ledger.gc_report import Broom
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import s3_client
-from uploadmill.backends.storage.base import CHUNK, KeepsParts
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.contract_put import METADATA
@@ -33,6 +32,8 @@ from uploadmill.backends.storage.per_process import PerProcess
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.backends.storage.s3_upload import MultipartUpload
+from uploadmill.backends.storage.sources import CHUNK
+from uploadmill.backends.storage.unfinished import KeepsParts
 from uploadmill.errors import (
     IntegrityError,
     InvalidKey,

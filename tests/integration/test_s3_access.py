@@ -11,10 +11,10 @@ from services.s3_stores import BUCKET, PART, new_store, xml
 from services.told_breaker import ToldBreakers
 
 from uploadmill.backends.storage import contract
-from uploadmill.backends.storage.base import Access
 from uploadmill.backends.storage.contract import CHECKS, run_check
 from uploadmill.backends.storage.contract_ground import Ground, MadeUp, digest
 from uploadmill.backends.storage.failover import FailoverStorage
+from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable, Unsupported
 

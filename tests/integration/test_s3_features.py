@@ -9,8 +9,8 @@ import pytest
 from services.canned import Reply, canned
 from services.s3_stores import HEAD, PART, boto, new_store, xml
 
-from uploadmill.backends.storage.base import Access
 from uploadmill.backends.storage.contract_ground import MadeUp
+from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.errors import Unsupported
 

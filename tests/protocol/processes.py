@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from uploadmill.backends.storage.base import CHUNK, opener
+from uploadmill.backends.storage.sources import CHUNK, opener
 from uploadmill.errors import LedgerUnavailable, StorageUnavailable
 
 #: What a process may find when its call comes back.

@@ -5,8 +5,8 @@ import contextlib
 import pytest
 
 from services.canned import Reply, canned
-from uploadmill.backends.storage.base import CHUNK
 from uploadmill.backends.storage.contract_ground import MadeUp
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import StorageUnavailable
 
 BUCKET = "uploadmill-tests"

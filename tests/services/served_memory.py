@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from uploadmill.backends.storage.base import Feature, PresignedUpload
+from uploadmill.backends.storage.features import Feature, PresignedUpload
 from uploadmill.backends.storage.memory import MemoryStorage
 
 SECRET = b"of this test"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from uploadmill.backends.storage.attempts import Timing
-from uploadmill.backends.storage.base import opener
 from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.sources import opener
 from uploadmill.errors import StorageUnavailable
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from uploadmill.backends.storage.base import opener
+from uploadmill.backends.storage.sources import opener
 from uploadmill.errors import SizeLimitExceeded
 from uploadmill.producer.sources import fitting, name_of, readable, type_of
 

@@ -8,10 +8,10 @@ import pytest
 from services.told_store import Clock, ToldStore, broken, down
 
 from uploadmill.backends.storage.balanced import BalancedStorage, score
-from uploadmill.backends.storage.base import CHUNK
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.failover import FailoverStorage
 from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import (
     IntegrityError,
     InvalidSettings,

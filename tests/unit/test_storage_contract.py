@@ -13,10 +13,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from services.served_memory import ServedMemory, served
 
-from uploadmill.backends.storage.base import CHUNK, Access, Feature, Folder, PresignedUpload, opener
 from uploadmill.backends.storage.contract import CHECKS, Ground, run_check, run_contract
+from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.objects import Folder
+from uploadmill.backends.storage.sources import CHUNK, opener
 from uploadmill.errors import (
     InvalidKey,
     ObjectExists,

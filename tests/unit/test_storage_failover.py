@@ -10,10 +10,11 @@ import pytest
 from services.told_breaker import ToldBreakers
 from services.told_store import Clock, ToldStore, broken, down
 
-from uploadmill.backends.storage.base import CHUNK, Access, Feature
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.failover import FailoverStorage
+from uploadmill.backends.storage.features import Access, Feature
 from uploadmill.backends.storage.memory import MemoryStorage
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import (
     IntegrityError,
     InvalidKey,

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chaos.corpus import Upload
-from uploadmill.backends.storage.base import CHUNK, Storage
+from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.roles import Stores
+from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import ObjectNotFound
 from uploadmill.job import JobResult, JobState
 

@@ -18,11 +18,12 @@ from services.google_stores import (
     storage_part,
 )
 
-from uploadmill.backends.storage.base import Access, KeepsParts
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp
+from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.gcs import GoogleStorage
 from uploadmill.backends.storage.opening import open_storage
+from uploadmill.backends.storage.unfinished import KeepsParts
 from uploadmill.errors import (
     InvalidSettings,
     ObjectNotFound,

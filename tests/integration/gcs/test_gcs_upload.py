@@ -8,8 +8,8 @@ import pytest
 from services.canned import Reply, canned
 from services.google_stores import CHUNK_SIZE, DESCRIBED, MADE
 
-from uploadmill.backends.storage.base import Access
 from uploadmill.backends.storage.contract_ground import MadeUp
+from uploadmill.backends.storage.features import Access
 from uploadmill.errors import (
     IntegrityError,
     ObjectChanged,

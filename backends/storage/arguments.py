@@ -1,0 +1,76 @@
+"""What a back end is told to do: arguments that have been looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uploadmill.backends.storage.facts import Facts
+from uploadmill.backends.storage.features import Access
+from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.sources import Opener
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A put whose arguments are in order.
+
+    Attributes:
+        key: Inside the store's prefix.
+        reader: The open source; nothing has been read but what was peeked at.
+        again: Opens it anew, from its beginning.
+        facts: But for the sha256.
+        access: None: as the bucket has it.
+        create_only: Whether the key must be free.
+        sha256: What the bytes should have, in lower-case hex; None: whatever they have.
+    """
+
+    key: str
+    reader: HashingReader
+    again: Opener
+    facts: Facts
+    access: Access | None
+    create_only: bool
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of an object to open.
+
+    Attributes:
+        start: First byte.
+        length: Bytes; None: to the end.
+        if_match: The etag it must have; None: any.
+        version: Which of its versions; None: the newest.
+    """
+
+    start: int = 0
+    length: int | None = None
+    if_match: str | None = None
+    version: str | None = None
+
+    def length_of(self, size: int) -> int:
+        """Bytes of this part in an object of *size* bytes; beyond its end there are none."""
+        left = max(size - self.start, 0)
+        return left if self.length is None else min(self.length, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a list is to give.
+
+    Attributes:
+        prefix: That keys start with, in the store's own prefix.
+        folders: Whether keys with the same next segment become one :class:`Folder`.
+        limit: Entries at most; None: all.
+        token: Of an earlier list; None: from the beginning.
+    """
+
+    prefix: str
+    folders: bool
+    limit: int | None
+    token: str | None
+
+    def page_size(self, most: int) -> int:
+        """Entries to ask for at first, where a page has *most* at most."""
+        return most if self.limit is None else min(most, self.limit)
