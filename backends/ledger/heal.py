@@ -32,8 +32,9 @@ DAMAGED_AGAIN = 86_400.0
 #: What came of one job: ``copied`` to the primary, which the record now names · ``cleared``, its
 #: copy on the secondary is gone · ``waiting`` until that may go · ``postponed``, somebody still
 #: works on it · ``gone``, there is nothing to heal · ``recalled`` meanwhile · ``damaged``: bytes
-#: are missing or not those that were stored, and nothing was deleted.
-Did = Literal["copied", "cleared", "waiting", "postponed", "gone", "recalled", "damaged"]
+#: are missing or not those that were stored, and nothing was deleted · ``refused``: the primary
+#: does not take an output as it is, with its access level for one, and it stays where it is.
+Did = Literal["copied", "cleared", "waiting", "postponed", "gone", "recalled", "damaged", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class Healer:
         Raises:
             StorageUnavailable: A store is out; the job is due again.
             LedgerUnavailable: The same for the ledger.
-            UploadmillError: A store does not take or give the bytes as they are.
+            IntegrityError: A store has not the bytes that were stored.
+            UploadmillError: A store does not take or give them as they are.
         """
         found = self._find(job_id)
         if not isinstance(found, Lying):

@@ -16,6 +16,7 @@ from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.breaker import admitted
 from uploadmill.errors import (
+    IntegrityError,
     InvalidSettings,
     LedgerUnavailable,
     StorageUnavailable,
@@ -48,6 +49,8 @@ class Healed:
         gone: There was nothing of them to heal.
         recalled: Their outputs are no longer to be seen anywhere.
         damaged: Bytes are missing or wrong; nothing was deleted, and a person has to look.
+        refused: The primary does not take an output as it is; they stay, whole, on the secondary,
+            and a person has to look.
         unfinished: Why the rest was left for later.
     """
 
@@ -60,6 +63,7 @@ class Healed:
     gone: int = 0
     recalled: int = 0
     damaged: int = 0
+    refused: int = 0
     unfinished: list[str] = field(default_factory=list)
 
     def count(self, did: Did) -> None:
@@ -128,12 +132,13 @@ def _go_through(
         except (LedgerUnavailable, InvalidSettings):
             raise
         except UploadmillError as error:
-            did = "damaged"
+            did = "damaged" if isinstance(error, IntegrityError) else "refused"
             healer.put_off(job_id)
-            # Only this job's bytes are at fault; the error says which, and a trace no more.
-            log.error("not_healed", extra={"job": job_id, "reason": str(error)})  # noqa: TRY400
+            # Only this job's objects are at fault; the error says which, and a trace no more.
+            event = "not_healed" if did == "damaged" else "healing_refused"
+            log.error(event, extra={"job": job_id, "reason": str(error)})  # noqa: TRY400
         report.count(did)
-        if did in ("postponed", "damaged"):
+        if did in ("postponed", "damaged", "refused"):
             failed.add(job_id)
 
 

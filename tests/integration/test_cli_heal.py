@@ -93,6 +93,17 @@ def test_a_store_that_is_out_and_damaged_bytes_are_said(settler, job):
     assert "secondary" == where(settler, job)
 
 
+def test_what_the_primary_does_not_take_is_said_and_stays(settler, job, monkeypatch):
+    monkeypatch.setenv("UPLOADMILL_PRIMARY__ALLOWED_EXTENSIONS", '["json", "png"]')
+
+    refused = run("heal")
+
+    assert 1 == refused.exit_code
+    assert "1  refused" in refused.output
+    assert "secondary" == where(settler, job)
+    assert 1 == json.loads(run("heal", "--json").stdout)["refused"]
+
+
 def test_recover_lets_an_emptied_redis_know_what_is_to_be_healed(settler, job):
     settler.ledger.redis.flushall()
     recovered = run("recover")

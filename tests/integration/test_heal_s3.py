@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
 from services.memory_stores import enqueued, memory_stores
 from services.proxy import proxy
+from services.s3_levels import Settings, refusing_levels
+from services.s3_stores import new_store
 from services.timed_ledger import NOW, certificate, note
 
 from uploadmill.backends.ledger import proposals
@@ -19,6 +21,7 @@ from uploadmill.backends.ledger.healing import heal
 from uploadmill.backends.ledger.lookup import status
 from uploadmill.backends.ledger.record import Record
 from uploadmill.backends.ledger.settle import Settler
+from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.backends.storage.unfinished import KeepsParts
@@ -75,6 +78,22 @@ def stranded(settler: Settler, content: bytes) -> OutputFile:
     return made
 
 
+@pytest.fixture
+def refusing(cloud, s3_server) -> Iterator[Callable[[Settings], None]]:
+    """Gives the primary's bucket settings that refuse access levels."""
+    settler, _ = cloud
+    prefix = settler.stores.primary._objects.prefix
+    with ExitStack() as stack:
+
+        def refuse(settings: Settings) -> None:
+            between = stack.enter_context(refusing_levels(s3_server.port, settings))
+            options = {"base_path": prefix, "endpoint_url": between.endpoint, "part_size": PART}
+            primary = stack.enter_context(closing(new_store(s3_server, **options)))
+            settler.stores = replace(settler.stores, primary=primary)
+
+        yield refuse
+
+
 def keys(store) -> list[str]:
     return [stat.key for stat in store.list()]
 
@@ -129,3 +148,33 @@ def test_a_line_that_breaks_in_the_middle_leaves_nothing_half_done(cloud):
     settler.ledger.pass_time(HOLD)
     assert 1 == heal(settler, FAST).copied
     assert 2 == len(keys(primary))
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "in-parts"])
+@pytest.mark.parametrize("settings", ["no lists", "not public", "not allowed"])
+def test_what_is_public_stays_away_while_it_could_not_be_so_at_home(
+    cloud, refusing, caplog, settings, content
+):
+    # Given an output that the web app has made public on the secondary
+    settler, _ = cloud
+    made = stranded(settler, content)
+    secondary = settler.stores.secondary
+    secondary.set_access(made.key, Access.PUBLIC_READ)
+    refusing(settings)
+
+    # When it is to be healed into a bucket that refuses public objects
+    report = heal(settler, FAST)
+
+    # Then it is told by name, and the output is as it was where it was
+    assert (0, 0, 1) == (report.copied, report.damaged, report.refused)
+    [alarm] = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert ("healing_refused", job_of(made)) == (alarm.message, alarm.job)
+    assert "access" in alarm.reason
+    assert [] == keys(settler.stores.primary)
+    assert "secondary" == status(settler, job_of(made)).result.outputs["original"].store
+    assert Access.PUBLIC_READ == secondary.access(made.key)
+
+    # And when somebody has decided that it need not be public, it comes home
+    secondary.set_access(made.key, Access.PRIVATE)
+    assert 1 == heal(settler, FAST, everything=True).copied
+    assert "primary" == status(settler, job_of(made)).result.outputs["original"].store

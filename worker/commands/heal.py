@@ -31,6 +31,7 @@ KINDS = {
     "gone": "nothing of them was left to heal",
     "recalled": "no longer to be seen anywhere",
     "damaged": "bytes missing or wrong, nothing deleted: see `uploadmill storage audit`",
+    "refused": "the primary does not take them as they are: the log says why; they stay whole",
 }
 
 
@@ -43,8 +44,8 @@ def heal(*, dry_run: bool, as_json: bool, in_turn: bool) -> None:
 
     Outputs are copied to the primary and verified, the record is switched, and after a grace
     (ledger.heal_grace) the copy on the secondary is removed. Safe at any time, also beside
-    workers, which do it by themselves. The exit status is 1 where a store was out or bytes are
-    damaged.
+    workers, which do it by themselves. The exit status is 1 where a store was out, or bytes are
+    damaged or refused.
     """
     settings = Settings.load()
     with closing(Ledger(settings.redis_url, settings.ledger)) as ledger:
@@ -58,7 +59,7 @@ def heal(*, dry_run: bool, as_json: bool, in_turn: bool) -> None:
         else:
             found = healing.heal(settler, settings.heal, everything=True)
     click.echo(json.dumps(asdict(found)) if as_json else "\n".join(_report(found)))
-    if found.unfinished or found.damaged:
+    if found.unfinished or found.damaged or found.refused:
         raise SystemExit(1)
 
 
