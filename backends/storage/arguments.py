@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.hashing import HashingReader
+from uploadmill.backends.storage.keys import check_prefix
 from uploadmill.backends.storage.sources import Opener
+from uploadmill.errors import Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Part:
     if_match: str | None = None
     version: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what lies before the beginning."""
+        if self.start < 0 or (self.length or 0) < 0:
+            raise ValueError("a part's start and length are 0 at least")
+
     def length_of(self, size: int) -> int:
         """Bytes of this part in an object of *size* bytes; beyond its end there are none."""
         left = max(size - self.start, 0)
@@ -74,3 +81,21 @@ class Ask:
     def page_size(self, most: int) -> int:
         """Entries to ask for at first, where a page has *most* at most."""
         return most if self.limit is None else min(most, self.limit)
+
+
+def ask(
+    store: str, prefix: str, delimiter: str | None, limit: int | None, token: str | None
+) -> Ask:
+    """What ``list`` was asked for.
+
+    Raises:
+        InvalidKey: No key starts so.
+        Unsupported: Keys have another delimiter.
+        ValueError: A list of nothing.
+    """
+    check_prefix(store, prefix)
+    if delimiter not in (None, "/"):
+        raise Unsupported(store, prefix, "the delimiter of keys is '/'")
+    if limit is not None and limit < 1:
+        raise ValueError("a limit is 1 at least")
+    return Ask(prefix, delimiter is not None, limit, token)

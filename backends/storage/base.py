@@ -96,6 +96,7 @@ class Storage(Protocol):
         those that were put.
 
         Raises:
+            ValueError: *start* or *length* is less than 0.
             ObjectNotFound: No such object (or version).
             ObjectChanged: Its etag is not *if_match*.
             IntegrityError: From the reader, with *verify*: the bytes have another sha256.
@@ -103,16 +104,35 @@ class Storage(Protocol):
                 was put by others and has no sha256.
         """
 
-    def read(self, key: str, limit: int, *, verify: bool = False) -> bytes:
-        """The bytes of a small object.
+    def read(
+        self,
+        key: str,
+        limit: int,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        verify: bool = False,
+    ) -> bytes:
+        """The bytes of a small object, or of a small part of any, as :meth:`open` takes them.
 
         Raises:
             ObjectNotFound: No such object.
-            SizeLimitExceeded: It has more than *limit* bytes; none were read.
+            SizeLimitExceeded: These are more than *limit* bytes; none were read.
         """
 
-    def download(self, key: str, target: Path, *, verify: bool = False) -> ObjectStat:
-        """Write an object to a file, which is replaced when all of it has arrived.
+    def download(
+        self,
+        key: str,
+        target: Path,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        verify: bool = False,
+    ) -> ObjectStat:
+        """Write an object, or a part of it, to a file, which is replaced when all has arrived.
+
+        Returns:
+            The facts of the whole object.
 
         Raises:
             ObjectNotFound: No such object.

@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-from uploadmill.backends.storage.arguments import Ask
+from uploadmill.backends.storage.arguments import ask
 from uploadmill.backends.storage.attempts import Patience, Timing
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.derived import Derived
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
-from uploadmill.backends.storage.keys import check_key, check_prefix
+from uploadmill.backends.storage.keys import check_key
 from uploadmill.backends.storage.listing import PagedListing
 from uploadmill.backends.storage.members import Member, T, everywhere, lacking, search
 from uploadmill.backends.storage.merging import merged_pages
@@ -22,7 +22,7 @@ from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.sources import Source, opener
 from uploadmill.backends.storage.transfer import transfer
-from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable, Unsupported
+from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable
 
 log = logging.getLogger("uploadmill.storage")
 
@@ -126,13 +126,9 @@ class Composite(Derived):
         token: str | None = None,
     ) -> Any:
         """See :meth:`Storage.list`; nothing is listed while one of the stores is out."""
-        check_prefix(self.name, prefix)
-        if delimiter not in (None, "/"):
-            raise Unsupported(self.name, prefix, "the delimiter of keys is '/'")
-        if limit is not None and limit < 1:
-            raise ValueError("a limit is 1 at least")
-        ask = Ask(prefix, delimiter is not None, limit, token)
-        return PagedListing(merged_pages([member.store for member in self._members], ask))
+        stores = [member.store for member in self._members]
+        asked = ask(self.name, prefix, delimiter, limit, token)
+        return PagedListing(merged_pages(stores, asked))
 
     def versions(self, key: str) -> Iterator[ObjectStat]:
         """See :meth:`Storage.versions`: the stores have them, the composite has not."""
@@ -221,13 +217,6 @@ class Composite(Derived):
         except StorageUnavailable as error:
             extra = {"store": member.name, "key": key, "reason": error.reason}
             log.warning("older_object_may_remain", extra=extra)
-
-    def _must_have(self, feature: Feature, key: str) -> None:
-        if feature in self.lacks:
-            raise self._unsupported(feature, key)
-
-    def _unsupported(self, feature: Feature, key: str) -> Unsupported:
-        return Unsupported(self.name, key, self.lacks[feature])
 
 
 def _bare(stat: ObjectStat) -> ObjectStat:

@@ -75,6 +75,26 @@ def read_gives_all_or_nothing(ground: Ground) -> None:
     raises(ObjectNotFound, lambda: ground.storage.read(missing, 1), "read of nothing")
 
 
+def read_and_download_give_ranges(ground: Ground) -> None:
+    """A part is that part, in memory and in a file; the limit is the part's."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "target")
+        for source in ground.sources():
+            key = ground.key(f"part-{source.size}")
+            ground.storage.put(key, source)
+            size = source.size
+            for start, length in ((0, 1), (7, None), (10, 300), (size - 1, 9), (size, None)):
+                end = size if length is None else min(start + length, size)
+                expected, part = source.part(start, end), {"start": start, "length": length}
+                read = partial(ground.storage.read, key, **part)  # type: ignore[arg-type]
+                true(expected == read(limit=end - start), f"bytes {start} to {end}, read")
+                stat = ground.storage.download(key, target, start=start, length=length)
+                true(expected == target.read_bytes(), f"bytes {start} to {end}, downloaded")
+                same(size, stat.size, "size of the whole, downloading a part")
+            over = partial(ground.storage.read, key, 9, start=1, length=10)
+            raises(SizeLimitExceeded, over, "a part of one byte over the limit")
+
+
 def download_writes_a_file(ground: Ground) -> None:
     """Whole, in place of what was there; a failed one leaves that."""
     with tempfile.TemporaryDirectory() as folder:
@@ -157,6 +177,7 @@ CHECKS = (
     headers_that_do_not_fit_are_refused,
     exists_tells,
     read_gives_all_or_nothing,
+    read_and_download_give_ranges,
     download_writes_a_file,
     a_verified_read_gives_the_bytes,
     move_keeps_everything,

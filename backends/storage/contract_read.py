@@ -46,6 +46,14 @@ def read_beyond_the_end_gives_nothing(ground: Ground) -> None:
     same(b"", content(ground.storage, key, 0, 10), "a range of an empty object")
 
 
+def read_refuses_negative_ranges(ground: Ground) -> None:
+    """A part does not begin before the beginning."""
+    key = ground.key("negative")
+    ground.storage.put(key, SMALL)
+    raises(ValueError, _read(ground, key, start=-1), "open from -1")
+    raises(ValueError, _read(ground, key, length=-1), "open of -1 bytes")
+
+
 def read_gives_no_more_than_asked(ground: Ground) -> None:
     """Sizes are kept, and the end stays the end."""
     key = ground.key("pieces")
@@ -154,6 +162,7 @@ def _read(
 CHECKS = (
     read_gives_ranges,
     read_beyond_the_end_gives_nothing,
+    read_refuses_negative_ranges,
     read_gives_no_more_than_asked,
     read_can_be_left_early,
     read_minds_if_match,

@@ -1,4 +1,4 @@
-"""What every store, single or composite, can do because it can do the rest."""
+"""What every store, single or composite, can do because it can do the rest, or says it lacks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.facts import facts_of
+from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import (
@@ -19,6 +21,7 @@ from uploadmill.errors import (
     ObjectExists,
     ObjectNotFound,
     SizeLimitExceeded,
+    Unsupported,
 )
 
 #: Keys handed to one ``delete``: what S3 takes in a request.
@@ -36,19 +39,37 @@ class Derived(Storage, ABC):
             return False
         return True
 
-    def read(self, key: str, limit: int, *, verify: bool = False) -> bytes:
+    def read(
+        self,
+        key: str,
+        limit: int,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        verify: bool = False,
+    ) -> bytes:
         """See :meth:`Storage.read`."""
-        with self.open(key, verify=verify) as reader:
-            if reader.stat.size > limit:
-                raise SizeLimitExceeded(limit, reader.stat.size)
+        with self.open(key, start=start, length=length, verify=verify) as reader:
+            size = Part(start, length).length_of(reader.stat.size)
+            if size > limit:
+                raise SizeLimitExceeded(limit, size)
             return b"".join(iter(lambda: reader.read(CHUNK), b""))
 
-    def download(self, key: str, target: Path, *, verify: bool = False) -> ObjectStat:
+    def download(
+        self,
+        key: str,
+        target: Path,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        verify: bool = False,
+    ) -> ObjectStat:
         """See :meth:`Storage.download`."""
         # Not made of the target's name, which may have all the bytes that a name may have.
         beside = target.with_name(f".uploadmill-{secrets.token_hex(8)}")
         try:
-            with self.open(key, verify=verify) as reader, beside.open("xb") as file:
+            part = self.open(key, start=start, length=length, verify=verify)
+            with part as reader, beside.open("xb") as file:
                 while chunk := reader.read(CHUNK):
                     file.write(chunk)
                 file.flush()
@@ -81,3 +102,10 @@ class Derived(Storage, ABC):
             raise ObjectChanged(self.name, source)
         self.delete(source)
         return copied
+
+    def _must_have(self, feature: Feature, key: str) -> None:
+        if feature in self.lacks:
+            raise self._unsupported(feature, key)
+
+    def _unsupported(self, feature: Feature, key: str) -> Unsupported:
+        return Unsupported(self.name, key, self.lacks[feature])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
-from uploadmill.backends.storage.arguments import Ask, Part, Write
+from uploadmill.backends.storage.arguments import Ask, Part, Write, ask
 from uploadmill.backends.storage.derived import Derived
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
@@ -19,7 +19,6 @@ from uploadmill.backends.storage.keys import (
     check_key,
     check_lasting,
     check_metadata,
-    check_prefix,
     public_address,
 )
 from uploadmill.backends.storage.limits import Limits
@@ -147,12 +146,7 @@ class Skeleton(Derived):
         token: str | None = None,
     ) -> Any:
         """See :meth:`Storage.list`."""
-        check_prefix(self.name, prefix)
-        if delimiter not in (None, "/"):
-            raise Unsupported(self.name, prefix, "the delimiter of keys is '/'")
-        if limit is not None and limit < 1:
-            raise ValueError("a limit is 1 at least")
-        return PagedListing(self._pages(Ask(prefix, delimiter is not None, limit, token)))
+        return PagedListing(self._pages(ask(self.name, prefix, delimiter, limit, token)))
 
     def versions(self, key: str) -> Iterator[ObjectStat]:
         """See :meth:`Storage.versions`."""
@@ -211,13 +205,6 @@ class Skeleton(Derived):
         """Refuse a key that nothing may be put under."""
         check_key(self.name, key)
         self._limits.check_extension(self.name, key)
-
-    def _must_have(self, feature: Feature, key: str) -> None:
-        if feature in self.lacks:
-            raise self._unsupported(feature, key)
-
-    def _unsupported(self, feature: Feature, key: str) -> Unsupported:
-        return Unsupported(self.name, key, self.lacks[feature])
 
     @abstractmethod
     def _write(self, write: Write) -> ObjectStat:

@@ -260,6 +260,21 @@ class RangeEndsOneTooFar(Broken):
             yield reader
 
 
+class CountsNegativeStartsFromTheEnd(Broken):
+    @contextmanager
+    def open(self, key, *, start=0, **options):
+        from_front = start if start >= 0 else max(self.stat(key).size + start, 0)
+        with super().open(key, start=from_front, **options) as reader:
+            yield reader
+
+
+class TakesNegativeLengthsForNone(Broken):
+    @contextmanager
+    def open(self, key, *, length=None, **options):
+        with super().open(key, length=length and max(length, 0), **options) as reader:
+            yield reader
+
+
 class RefusesRangesBeyondTheEnd(Broken):
     @contextmanager
     def open(self, key, *, start=0, **options):
@@ -540,6 +555,28 @@ class ReadsUpToTheLimit(Broken):
 class ReadsBeyondTheLimit(Broken):
     def read(self, key, limit, **options):
         return super().read(key, 1 << 30, **options)
+
+
+class ReadsTheWholeForAPart(Broken):
+    def read(self, key, limit, *, start=0, length=None, **options):
+        return super().read(key, 1 << 30, **options)
+
+
+class LimitsThePartByTheWhole(Broken):
+    def read(self, key, limit, **options):
+        if self.stat(key).size > limit:
+            raise SizeLimitExceeded(limit)
+        return super().read(key, limit, **options)
+
+
+class DownloadsTheWholeForAPart(Broken):
+    def download(self, key, target, *, start=0, length=None, **options):
+        return super().download(key, target, **options)
+
+
+class DownloadTellsThePartsSize(Broken):
+    def download(self, key, target, **options):
+        return replace(super().download(key, target, **options), size=target.stat().st_size)
 
 
 class DownloadsInPlace(Broken):
