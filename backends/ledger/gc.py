@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import groupby
 
 from uploadmill.backends.ledger.decisions import Decision
-from uploadmill.backends.ledger.gc_outputs import collect_orphans, collect_outcomes
+from uploadmill.backends.ledger.gc_outputs import collect_leftovers, collect_outcomes
 from uploadmill.backends.ledger.gc_report import Broom, Collected
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.base import Storage
@@ -46,8 +46,8 @@ def collect(settler: Settler, *, dry_run: bool = True, orphans: bool = False) ->
     with broom.part("outcomes"):
         collect_outcomes(broom)
     for placed in (Placement.PRIMARY, Placement.SECONDARY):
-        with broom.part(f"orphans in {placed}"):
-            collect_orphans(broom, placed, delete=orphans)
+        with broom.part(f"outputs in {placed}"):
+            collect_leftovers(broom, placed, orphans=orphans)
     for store, prefix in _written_by_us(settler):
         with broom.part(f"parts in {store.name}"):
             collect_parts(broom, store, prefix)

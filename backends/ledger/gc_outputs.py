@@ -1,4 +1,4 @@
-"""The part of the collection that concerns outputs: old outcomes, and outputs without any."""
+"""The part of the collection that concerns outputs: old outcomes, and what killed runs left."""
 
 from __future__ import annotations
 
@@ -116,8 +116,17 @@ def is_ours(stores: Stores, key: str, job_id: str) -> bool:
     return name == "result.json" or _OUTPUT.fullmatch(name) is not None
 
 
-def collect_orphans(broom: Broom, placed: Placement, *, delete: bool) -> None:
-    """Outputs of which neither result, outcome, envelope nor record tells; left by killed runs."""
+def collect_leftovers(broom: Broom, placed: Placement, *, orphans: bool) -> None:
+    """Outputs without a result beside them: what killed runs have put, and nobody will read.
+
+    A job that has ended otherwise, or elsewhere, is told by its outcome: what that does not name
+    goes. Orphans are those of which neither outcome, envelope nor record tells.
+
+    Args:
+        broom: Takes them.
+        placed: In which store.
+        orphans: Delete those too.
+    """
     stores = broom.settler.stores
     store = stores.at(placed)
 
@@ -128,31 +137,56 @@ def collect_orphans(broom: Broom, placed: Placement, *, delete: bool) -> None:
 
     for job_id, objects in groupby(store.list(stores.prefix), key=job_of):
         found = list(objects)
-        if job_id is None or not _is_orphaned(broom, job_id, found):
+        if job_id is None or not _is_left(broom, job_id, found):
             continue
-        if delete:
-            broom.take("orphans", store, found)
-        else:
-            for stat in found:
-                broom.count("orphans", stat.key, stat.size)
+        with broom.job(job_id):
+            # In the order in which they come and go.
+            if broom.settler.decisions.envelope(job_id) is not None:
+                continue
+            decision = broom.settler.decisions.outcome(job_id)
+            if decision is not None:
+                broom.take("outputs", store, _unnamed(broom, decision.outcome, found))
+            elif _is_orphaned(broom, job_id):
+                _take_orphans(broom, store, found, delete=orphans)
 
 
-def _is_orphaned(broom: Broom, job_id: str, found: list[ObjectStat]) -> bool:
-    """Age first, then envelope and outcome in the order in which they come and go."""
+def _is_left(broom: Broom, job_id: str, found: list[ObjectStat]) -> bool:
+    """Whether they are so old that nobody works with them, and without their result."""
+    result_key = broom.settler.stores.result_key(job_id)
+    age = broom.settler.ledger.constants.workspace_max
+    return all(stat.key != result_key and broom.old(stat.modified, age) for stat in found)
+
+
+def _unnamed(broom: Broom, outcome: Outcome, found: list[ObjectStat]) -> list[ObjectStat]:
+    """What an outcome does not name; of an old one, everything has been seen to with it."""
+    stores, age = broom.settler.stores, broom.settler.ledger.constants.tombstone_keep
+    try:
+        decided = stores.staging.stat(f"{OUTCOMES}{outcome.job.id}.json").modified
+    except ObjectNotFound:  # another collection has just come to it
+        return []
+    if broom.old(decided, age):
+        return []
+    named = _named(stores, outcome)
+    return [stat for stat in found if stat.key not in named]
+
+
+def _is_orphaned(broom: Broom, job_id: str) -> bool:
+    """Whether neither the ledger nor another store knows a job without envelope and outcome."""
     settler = broom.settler
     result_key = settler.stores.result_key(job_id)
-    age = settler.ledger.constants.workspace_max
-    if any(stat.key == result_key or not broom.old(stat.modified, age) for stat in found):
-        return False
-    with broom.job(job_id):
-        return not (
-            settler.decisions.envelope(job_id)
-            or settler.decisions.outcome(job_id)
-            or isinstance(settler.ledger.read(job_id), Record)
-            or _has(settler.stores.primary, result_key)
-            or _has(settler.stores.secondary, result_key)
-        )
-    return False
+    return not (
+        isinstance(settler.ledger.read(job_id), Record)
+        or _has(settler.stores.primary, result_key)
+        or _has(settler.stores.secondary, result_key)
+    )
+
+
+def _take_orphans(broom: Broom, store: Storage, found: list[ObjectStat], *, delete: bool) -> None:
+    if delete:
+        broom.take("orphans", store, found)
+    else:
+        for stat in found:
+            broom.count("orphans", stat.key, stat.size)
 
 
 def _has(store: Storage, key: str) -> bool:

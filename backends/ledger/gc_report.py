@@ -21,9 +21,9 @@ log = logging.getLogger("uploadmill.gc")
 #: Keys of each kind that a report names.
 SAMPLE = 10
 
-#: ``staged`` bytes no job needs · ``outcomes`` older than ``tombstone_keep`` · ``outputs`` and
-#: ``quarantine`` copies that such an outcome does not name · ``orphans``, outputs of which nothing
-#: tells any more · ``parts`` of uploads that were broken off.
+#: ``staged`` bytes no job needs · ``outcomes`` older than ``tombstone_keep`` · ``outputs`` that a
+#: job's outcome does not name, and ``quarantine`` copies that an old one does not · ``orphans``,
+#: outputs of which nothing tells any more · ``parts`` of uploads that were broken off.
 Kind = Literal["staged", "outcomes", "outputs", "quarantine", "orphans", "parts"]
 
 

@@ -167,14 +167,22 @@ def test_an_object_of_which_nothing_tells_is_found(settler, stores, placed):
 
 
 def test_what_an_outcome_does_not_name_is_found(settler, stores):
-    job, rejected = stored(settler), enqueued(settler)
+    job, rejected, cancelled = stored(settler), enqueued(settler), enqueued(settler)
     settler.settle(rejecting(rejected))
-    left = output(stores, job, OTHER_SHA256).key
-    for key in (left, key_of(settler, rejected)):
+    settler.cancel(cancelled.id)
+    left = [output(stores, job, OTHER_SHA256).key]
+    left += [key_of(settler, each) for each in (rejected, cancelled)]
+    for key in left:
         stores.primary.put(key, CONTENT)
+    expected = {("no_record", "primary", key) for key in left}
 
-    expected = {("no_record", "primary", key) for key in (left, key_of(settler, rejected))}
     assert set(found(settler)) == expected
+    for each in (rejected, cancelled):
+        forget(settler, each)
+    assert set(found(settler)) == expected, "by their outcomes"
+    for each in (rejected, cancelled):
+        forget(settler, each, outcome=True)
+    assert set(found(settler)) == expected, "by nothing"
 
 
 @pytest.mark.parametrize("content", [b"HELLO BYTES", b"cut"])

@@ -21,11 +21,13 @@ from services.producers import after, aged, enqueue, memory_uploads
 from services.timed_ledger import OTHER_SHA256, SHA256, brought_to, claimed, new_job
 
 from uploadmill.backends.ledger.gc import collect, store_time
+from uploadmill.backends.ledger.proposals import cancelled
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.errors import AcceptanceUnknown, StorageUnavailable
 from uploadmill.ids import new_job_id
 from uploadmill.job import Placement
 from uploadmill.producer import staging as producers_staging
+from uploadmill.settings import LedgerSettings
 from uploadmill.wire import ENVELOPES, OUTCOMES, UPLOADS
 
 DAY = 24
@@ -497,6 +499,50 @@ def test_a_copy_of_a_job_that_was_cancelled_meanwhile_goes(settler):
     assert settler.stores.quarantine.keys() == set()
 
 
+# -- what killed runs left ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("placed", [Placement.PRIMARY, Placement.SECONDARY])
+@pytest.mark.parametrize("end", [rejecting, lambda job: cancelled(job, LedgerSettings())])
+def test_outputs_of_a_job_that_was_not_stored_go_after_two_days(settler, placed, end):
+    job = enqueued(settler)
+    storing(settler.stores, job, placed)
+    settler.settle(end(job))
+    age(settler.stores.at(placed), 2 * DAY - 1)
+    assert swept(settler) == {}
+
+    age(settler.stores.at(placed), 2 * DAY + 1)
+
+    assert swept(settler) == {"outputs": 1}
+    assert settler.stores.at(placed).keys() == set()
+    assert f"{OUTCOMES}{job.id}.json" in held(settler.stores.staging)
+
+
+def test_outputs_left_in_the_other_store_go_unless_the_outcome_names_them(settler):
+    job, stores = enqueued(settler), settler.stores
+    settler.settle(*storing(stores, job))
+    named, other = output(stores, job), output(stores, job, OTHER_SHA256)
+    for made in (named, other):
+        stores.secondary.put(made.key, CONTENT)
+    age_all(settler, 3 * DAY)
+    at_home = stores.primary.keys()
+
+    assert swept(settler) == {"outputs": 1}
+
+    assert stores.secondary.keys() == {named.key}, "which is healing's business"
+    assert stores.primary.keys() == at_home
+
+
+def test_what_goes_with_an_old_outcome_is_told_once(settler):
+    job = enqueued(settler)
+    storing(settler.stores, job, Placement.SECONDARY)
+    settler.settle(rejecting(job))
+    settler.stores.staging.delete(job.staged.key)
+    age_all(settler, MONTH)
+
+    assert counts(collect(settler)) == swept(settler) == {"outputs": 1, "outcomes": 1}
+
+
 # -- orphans -------------------------------------------------------------------------------
 
 
@@ -523,7 +569,7 @@ def test_outputs_that_may_have_an_owner_stay(settler, ledger):
     orphan(settler)  # too fresh
     age_all(settler, DAY)
     with_envelope, with_outcome, with_record = enqueued(settler), enqueued(settler), new_job()
-    settler.settle(rejecting(with_outcome))
+    settler.settle(*storing(stores, with_outcome, Placement.SECONDARY))  # it is being healed
     ledger.accept(with_record, "c" * 64)
     claimed(ledger, with_record)
     elsewhere = new_job()
@@ -554,8 +600,8 @@ def test_a_store_that_is_out_ends_only_its_own_part(settler):
 
     assert counts(report) == {"staged": 1}
     assert [part.split(":")[0] for part in report.unfinished] == [
-        "orphans in primary",
-        "orphans in secondary",  # the primary may have its result
+        "outputs in primary",
+        "outputs in secondary",  # the primary may have its result
     ]
     assert settler.stores.secondary.keys() == {key}
 

@@ -464,6 +464,21 @@ def test_a_copy_that_was_found_stays_for_a_whole_grace(settler, stores):
     assert where(settler, job) == "primary"
 
 
+def test_what_a_broken_off_run_left_on_the_secondary_is_found(settler, stores):
+    # Given a run that died in its commit, on the secondary, and one that began anew at pin
+    job = enqueued(settler)
+    storing(stores, job, Placement.SECONDARY, SHA256)
+    settler.settle(*storing(stores, job, Placement.PRIMARY, SHA256), repeated=False)
+    assert queue(settler) == []
+
+    assert find_stranded(settler) == 1
+
+    day_after(settler)
+    assert healed(settler) == Healed(cleared=1)
+    assert stores.secondary.keys() == set()
+    assert stores.primary.keys() == keys(settler, job)
+
+
 def test_what_is_no_stored_job_of_ours_is_not_queued(settler, stores, ledger):
     running = enqueued(settler)
     brought_to(ledger, running, "commit")
