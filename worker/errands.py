@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from abc import abstractmethod
 
 import redis
@@ -30,12 +31,15 @@ class Errand(threading.Thread):
         name: Of the thread.
         ledger: On connections of its own; closed at the end.
         every: Seconds between two looks, with jitter.
+        longest: Most seconds until the next process after some that failed in a row.
     """
 
-    def __init__(self, name: str, ledger: Ledger, every: float) -> None:
+    def __init__(self, name: str, ledger: Ledger, every: float, longest: float = 0.0) -> None:
         super().__init__(name=name, daemon=True)
         self._ledger = ledger
         self._look_every = every
+        self._longest = longest
+        self._pause = self._pause_ends = 0.0
         self._stopped = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -50,14 +54,36 @@ class Errand(threading.Thread):
 
     def look(self) -> None:
         """Start a process if there is need and none of ours is running; Redis may be out."""
-        if self._process is not None and self._process.poll() is None:
+        if self._at_work():
             return
         try:
-            if self.due() and not self._stopped.is_set():
+            if self.rested() and self.due() and not self._stopped.is_set():
                 self._process = self.send()
         except redis.RedisError as error:
             extra = {"errand": self.name, "reason": type(error).__name__}
             log.debug("not_looked", extra=extra)
+
+    def rested(self) -> bool:
+        """Whether the pause is over that processes which failed have made necessary."""
+        return time.monotonic() >= self._pause_ends
+
+    def forgive(self) -> None:
+        """Let the next process begin at once, whatever became of those before."""
+        self._pause = self._pause_ends = 0.0
+
+    def _at_work(self) -> bool:
+        """Whether a process of ours runs; after one that failed begins a pause, twice the last."""
+        if self._process is None or (status := self._process.poll()) is None:
+            return self._process is not None
+        self._process = None
+        self.forgive() if status == 0 else self._grow_pause(status)
+        return False
+
+    def _grow_pause(self, status: int) -> None:
+        self._pause = min(self._longest, 2 * max(self._look_every, self._pause))
+        self._pause_ends = time.monotonic() + self._pause
+        extra = {"errand": self.name, "status": status, "pause": self._pause}
+        log.warning("errand_failed", extra=extra)
 
     def stop(self) -> None:
         """End the thread, and the process it may have started: the next one begins again."""

@@ -26,7 +26,8 @@ LOCK = LEDGER_PREFIX + "lock:reconcile"
 #: in that time; one that stands still for longer costs no more than doing the work twice.
 LOCK_TTL = 10.0
 
-#: Seconds between two looks at the note, and at least between two attempts of one worker.
+#: Seconds between two looks at the note. A worker whose attempts fail makes twice the pause each
+#: time, up to the time after which it is due anyway.
 LOOK = 5.0
 
 #: A worker that starts needs no reconciliation if one began so few seconds ago.
@@ -50,7 +51,7 @@ class Turns:
             redis.RedisError: Redis does not answer.
         """
         identity, _, began = (_text(self._redis.get(RECONCILED)) or "").rpartition(" ")
-        if identity != self._identity():
+        if identity != self.identity():
             return True
         return self._now() - float(began) >= within
 
@@ -70,12 +71,12 @@ class Turns:
             if not ours or not self.due(within):
                 yield False
                 return
-            note = f"{self._identity()} {self._now()}"
+            note = f"{self.identity()} {self._now()}"
             self._redis.delete(RECONCILED)
             yield True
             self._redis.set(RECONCILED, note)
 
-    def _identity(self) -> str:
+    def identity(self) -> str:
         """Which Redis this is: another one after every restart and every failover."""
         server, replication = self._redis.info("server"), self._redis.info("replication")
         return f"{server.get('run_id')}:{replication.get('master_replid')}"
@@ -101,10 +102,18 @@ class Reconciling(Errand):
         self, ledger: Ledger, start: Callable[[float], subprocess.Popen[bytes]] | None = None
     ) -> None:
         self._every = ledger.constants.reconcile
-        super().__init__("reconcile", ledger, min(LOOK, self._every / 3))
+        super().__init__("reconcile", ledger, min(LOOK, self._every / 3), longest=self._every)
         self._turns = Turns(ledger.redis)
+        self._redis = ""
         self._start = start or recover
         self._process = self._start(AT_START)
+
+    def rested(self) -> bool:
+        """Whether the pause is over; what failed on another Redis tells nothing of this one."""
+        before, self._redis = self._redis, self._turns.identity()
+        if before and before != self._redis:
+            self.forgive()
+        return super().rested()
 
     def due(self) -> bool:
         """Whether Redis may have forgotten something, and nobody is at it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -14,7 +14,7 @@ from services.waiting import eventually
 
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.settings import LedgerSettings
-from uploadmill.worker import reconciling
+from uploadmill.worker import errands, reconciling
 from uploadmill.worker.embedded.processes import free_port
 from uploadmill.worker.embedded.valkey import embedded_valkey
 from uploadmill.worker.reconciling import LOCK, RECONCILED, Reconciling, Turns
@@ -29,15 +29,22 @@ def client(redis_url):
 class Started:
     """Processes that end at once, and why they were started."""
 
-    def __init__(self, seconds: float = 0) -> None:
+    def __init__(self, seconds: float = 0, status: int = 0) -> None:
         self.within: list[float] = []
         self.seconds = seconds
+        self.status = status
+        self.last: subprocess.Popen[bytes] | None = None
 
     def __call__(self, within: float) -> subprocess.Popen[bytes]:
         self.within.append(within)
-        return subprocess.Popen(
-            [sys.executable, "-S", "-c", f"import time; time.sleep({self.seconds})"]
-        )
+        code = f"import sys, time; time.sleep({self.seconds}); sys.exit({self.status})"
+        self.last = subprocess.Popen([sys.executable, "-S", "-c", code])
+        return self.last
+
+    def wait(self) -> None:
+        """Return when the last one has ended."""
+        assert self.last is not None
+        self.last.wait()
 
 
 def reconciled(client) -> None:
@@ -49,13 +56,13 @@ def reconciled(client) -> None:
 def watching(url: str, started: Started, **constants: float):
     thread = Reconciling(Ledger(url, LedgerSettings(**constants), timeout=0.5), started)
     try:
-        thread._process.wait()
+        started.wait()
         yield thread
     finally:
         if thread.is_alive():
             thread.stop()
         else:
-            thread._process.wait()
+            started.wait()
             thread._ledger.close()
 
 
@@ -64,8 +71,7 @@ def test_one_that_was_done_is_not_due_until_its_time_is_over(client):
     assert turns.due(600)
     reconciled(client)
     assert not turns.due(600)
-    time.sleep(0.05)
-    assert turns.due(0.05)
+    assert eventually(lambda: turns.due(0.05))
 
 
 def test_a_redis_that_came_back_empty_is_reconciled(client):
@@ -87,7 +93,7 @@ def test_one_process_at_a_time(client):
     def take() -> None:
         with Turns(client).take(600) as ours:
             done.append(ours)
-            time.sleep(0.3 if ours else 0)
+            assert not ours or eventually(lambda: 6 == len(done))
 
     threads = [threading.Thread(target=take) for _ in range(6)]
     for thread in threads:
@@ -98,10 +104,12 @@ def test_one_process_at_a_time(client):
 
 
 def test_a_lock_is_kept_as_long_as_it_takes_and_one_of_the_dead_runs_out(client, monkeypatch):
-    monkeypatch.setattr(reconciling, "LOCK_TTL", 0.6)
+    monkeypatch.setattr(reconciling, "LOCK_TTL", 1.0)
     with Turns(client).take(600) as ours:
         assert ours
-        time.sleep(1.2)
+        first = client.pexpiretime(LOCK)
+        # Renewed more than once; how it would have run out otherwise, its ttl says.
+        assert eventually(lambda: client.pexpiretime(LOCK) > first + 500)
         assert Turns(client).taken
     client.delete(RECONCILED)
     client.set(LOCK, "of a dead process", px=300)
@@ -114,7 +122,7 @@ def test_a_lock_is_kept_as_long_as_it_takes_and_one_of_the_dead_runs_out(client,
 ENDLESS = """
 import sys, threading
 import redis
-from uploadmill.worker import reconciling
+from uploadmill.worker import errands, reconciling
 
 reconciling.LOCK_TTL = 1.0
 with redis.Redis.from_url(sys.argv[1]) as client:
@@ -169,11 +177,60 @@ def test_it_starts_none_while_somebody_is_at_it(redis_url, client):
 
 
 def test_it_starts_none_beside_its_own(redis_url):
-    started = Started(seconds=0.5)
+    started = Started()
     with watching(redis_url, started) as thread:
+        started.seconds = 60
         thread.look()
         thread.look()
         assert 2 == len(started.within)
+        started.last.kill()
+
+
+def attempts(thread, started, clock, seconds: float) -> list[float]:
+    """When new ones are started in that time, by a thread that looks once a second."""
+    begun, at = [], 0.0
+    while at < seconds:
+        clock.now += 1
+        at += 1
+        before = len(started.within)
+        thread.look()
+        if len(started.within) > before:
+            begun.append(at)
+            started.wait()
+    return begun
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock by which pauses are made."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(errands, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def test_after_each_one_that_fails_the_pause_is_twice_the_last_up_to_the_usual_one(
+    redis_url, clock
+):
+    started = Started(status=1)
+    with watching(redis_url, started) as thread:
+        # Their ends are noticed at the next look, a second later
+        assert [11, 32, 73, 154, 315, 636, 1237, 1838] == attempts(thread, started, clock, 2000)
+
+        # One that comes to its end takes the pause back
+        started.status = 0
+        assert [439, 440] == attempts(thread, started, clock, 440)
+        started.status = 1
+        assert [1, 12] == attempts(thread, started, clock, 20)
+
+
+def test_what_failed_on_another_redis_delays_nothing_on_this_one(tmp_path, clock):
+    started, port = Started(status=1), free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with embedded_valkey(tmp_path, port, persistent=True), watching(url, started) as thread:
+        assert 4 == len(attempts(thread, started, clock, 200))
+    with embedded_valkey(tmp_path, port, persistent=True):
+        assert [1, 12] == attempts(thread, started, clock, 20)
+    thread._ledger.close()
 
 
 def test_the_thread_looks_by_itself(redis_url):
