@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -41,25 +42,27 @@ def ledger() -> ToldLedger:
     return ToldLedger()
 
 
+def asleep(keeper: LeaseKeeper) -> bool:
+    """Whether its thread will not look again by itself."""
+    return math.inf == keeper._wakes
+
+
 def test_a_held_lease_is_renewed_until_it_is_dropped(ledger):
     keeper = LeaseKeeper(ledger)
     keeper.hold("job", "1:a", "scan", limit=60)
     assert eventually(lambda: ledger.renewals >= 2)
     keeper.drop()
-    time.sleep(0.2)
-    seen = ledger.renewals
-    time.sleep(0.5)
-    assert seen == ledger.renewals
+    assert eventually(lambda: asleep(keeper))
 
 
 def test_a_refused_lease_is_not_renewed_again(ledger):
     ledger.answer = Answer("fenced")
-    keeper = LeaseKeeper(ledger)
-    keeper.hold("job", "1:a", "scan", limit=60)
-    assert eventually(lambda: 1 == ledger.renewals)
-    time.sleep(0.5)
+    ended: list[int] = []
+    keeper = LeaseKeeper(ledger, end=ended.append)
+    # Its keeper looks on, for the step's limit: several times in what it has left.
+    keeper.hold("job", "1:a", "scan", limit=0.5)
+    assert eventually(lambda: ended != [])
     assert 1 == ledger.renewals
-    keeper.drop()
 
 
 def test_without_an_answer_a_lease_is_renewed_as_soon_as_there_is_one(ledger):
@@ -103,6 +106,7 @@ def test_a_step_done_in_time_is_left_alone(ledger):
     keeper = LeaseKeeper(ledger, end=ended.append)
     keeper.hold("job", "1:a", "resize", limit=0.3)
     keeper.hold("job", "2:b", "optimize", limit=60)
-    time.sleep(0.7)
+    # At least a tenth of a second lies before each: the last is after the first step's limit.
+    assert eventually(lambda: ledger.renewals >= 4)
     assert [] == ended
     keeper.drop()
