@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,27 +18,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from uploadmill.backends.storage import sidecar
+from uploadmill.backends.storage import local_sidecar as sidecar
 from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.facts import Facts, facts_of
 from uploadmill.backends.storage.features import Feature
-from uploadmill.backends.storage.folders import (
-    ABSENT,
-    entries,
-    folder,
-    is_passing,
-    look,
-    open_file,
-    prune,
-)
 from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.backends.storage.keys import RESERVED, is_key, type_by_extension
-from uploadmill.backends.storage.listing import Entry, Page, key_before, paged
-from uploadmill.backends.storage.objects import Folder, ObjectStat
+from uploadmill.backends.storage.keys import type_by_extension
+from uploadmill.backends.storage.listing import Page, key_before, paged
+from uploadmill.backends.storage.local_errors import translated
+from uploadmill.backends.storage.local_folders import ABSENT, folder, look, open_file, prune
+from uploadmill.backends.storage.local_incoming import AREA, Incoming, sweep
+from uploadmill.backends.storage.local_list import FolderWalk
+from uploadmill.backends.storage.local_sidecar import Sidecar, state_of
+from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader
-from uploadmill.backends.storage.sidecar import Sidecar, state_of
 from uploadmill.backends.storage.skeleton import Skeleton
-from uploadmill.backends.storage.sources import CHUNK, Readable
 from uploadmill.errors import (
     InvalidKey,
     ObjectChanged,
@@ -48,12 +40,6 @@ from uploadmill.errors import (
     ObjectNotFound,
     StorageUnavailable,
 )
-
-#: Where files are written before they become objects.
-_INCOMING = (RESERVED, "incoming")
-
-#: Seconds after which a file there is what a killed process left: a day.
-_LEFT_BEHIND = 86_400.0
 
 _LACKS = {
     Feature.VERSIONS: "a folder keeps no versions",
@@ -101,7 +87,7 @@ class LocalStorage(Skeleton):
             if part.if_match not in (None, stat.etag):
                 raise ObjectChanged(self.name, key)
             os.lseek(descriptor, part.start, os.SEEK_SET)
-            fetch = _translated(self.name)(partial(os.read, descriptor))
+            fetch = translated(self.name)(partial(os.read, descriptor))
             yield ObjectReader(self.name, stat, part.length_of(stat.size), fetch)
         finally:
             os.close(descriptor)
@@ -114,7 +100,7 @@ class LocalStorage(Skeleton):
     def _delete(self, keys: tuple[str, ...]) -> None:
         self._prepare()
         for key in keys:
-            with _translated(self.name), contextlib.suppress(*ABSENT):
+            with translated(self.name), contextlib.suppress(*ABSENT):
                 self._remove(key)
 
     def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
@@ -127,29 +113,28 @@ class LocalStorage(Skeleton):
             return self._show(incoming, Sidecar(target, facts), create_only=create_only)
 
     def _pages(self, ask: Ask) -> Iterator[Page]:
-        after = key_before(ask.token)
+        walk = FolderWalk(self.name, self._root, ask, key_before(ask.token))
         self._prepare()
-        entries = self._walk(tuple(ask.prefix.split("/")[:-1]), ask, after)
-        return paged(entries, ask.limit)
+        return paged(walk.entries(), ask.limit)
 
     def _prepare(self) -> None:
         """Make the root, once: a root that goes away later is an outage, not an empty store."""
         if self._prepared:
             return
-        with _translated(self.name):
+        with translated(self.name):
             self._root.mkdir(parents=True, exist_ok=True)
-            with folder(self._root, _INCOMING, create=True) as descriptor:
-                _sweep(descriptor)
+            with folder(self._root, AREA, create=True) as area:
+                sweep(area)
         self._prepared = True
 
     @contextmanager
-    def _incoming(self) -> Iterator[_Incoming]:
+    def _incoming(self) -> Iterator[Incoming]:
         """A new file in the store's own area, gone at the end unless it became an object."""
         self._prepare()
         with contextlib.ExitStack() as stack:
-            with _translated(self.name):
-                area = stack.enter_context(folder(self._root, _INCOMING, create=True))
-                incoming = _Incoming(self.name, area)
+            with translated(self.name):
+                area = stack.enter_context(folder(self._root, AREA, create=True))
+                incoming = Incoming(self.name, area)
             stack.callback(incoming.discard)
             yield incoming
 
@@ -160,19 +145,19 @@ class LocalStorage(Skeleton):
                 self._stat(key)
                 raise ObjectExists(self.name, key)
 
-    def _show(self, incoming: _Incoming, facts: Sidecar, *, create_only: bool) -> ObjectStat:
+    def _show(self, incoming: Incoming, facts: Sidecar, *, create_only: bool) -> ObjectStat:
         """Make a written file the object: its sidecar first, then the name."""
-        with _translated(self.name):
+        with translated(self.name):
             state = self._write_sidecar(incoming, facts)
         try:
-            with _translated(self.name):
+            with translated(self.name):
                 self._publish(incoming, facts.key, create_only=create_only)
         except BaseException:
             sidecar.remove(self._root, facts.key, state)
             raise
         return _object_stat(facts.key, incoming.facts(), facts)
 
-    def _write_sidecar(self, incoming: _Incoming, facts: Sidecar) -> str:
+    def _write_sidecar(self, incoming: Incoming, facts: Sidecar) -> str:
         """Stamp the file until its state is unique, as it is at once but on coarse clocks."""
         for _ in range(_TRIES):
             sidecar.stamp(incoming.descriptor)
@@ -183,7 +168,7 @@ class LocalStorage(Skeleton):
                 return state
         raise StorageUnavailable(self.name, "the file system's clock is too coarse")
 
-    def _publish(self, incoming: _Incoming, key: str, *, create_only: bool) -> None:
+    def _publish(self, incoming: Incoming, key: str, *, create_only: bool) -> None:
         *segments, last = key.split("/")
         for _ in range(_TRIES):
             try:
@@ -199,7 +184,7 @@ class LocalStorage(Skeleton):
         raise StorageUnavailable(self.name, "folders vanish as fast as they are made")
 
     def _link(
-        self, incoming: _Incoming, target: int, key: str, last: str, *, create_only: bool
+        self, incoming: Incoming, target: int, key: str, last: str, *, create_only: bool
     ) -> None:
         """The one step by which a key gets its new content, decided by the kernel."""
         before = look(target, last)
@@ -218,7 +203,7 @@ class LocalStorage(Skeleton):
         """An open file with the facts of just its state."""
         self._prepare()
         for _ in range(_TRIES):
-            with _translated(self.name):
+            with translated(self.name):
                 try:
                     descriptor, facts, current = self._find_once(key)
                 except ABSENT:
@@ -258,76 +243,6 @@ class LocalStorage(Skeleton):
         sidecar.remove(self._root, key, state_of(before))
         prune(self._root, segments)
 
-    def _walk(self, segments: tuple[str, ...], ask: Ask, after: str) -> Iterator[Entry]:
-        """The entries below a folder in key order, one folder in memory at a time."""
-        with _translated(self.name):
-            found = entries(self._root, segments)
-        for name, facts in found:
-            key = "/".join((*segments, name))
-            if stat.S_ISREG(facts.st_mode):
-                if key > after and key.startswith(ask.prefix) and is_key(key):
-                    yield _listed(key, facts)
-            elif stat.S_ISDIR(facts.st_mode) and is_key(key):
-                yield from self._walk_folder((*segments, name), ask, after)
-
-    def _walk_folder(self, segments: tuple[str, ...], ask: Ask, after: str) -> Iterator[Entry]:
-        """The entries that a folder stands for: itself, what is in it, or nothing."""
-        key = "/".join((*segments, ""))
-        if ask.folders and key.startswith(ask.prefix) and key != ask.prefix:
-            if key > after and any(self._walk(segments, replace(ask, folders=False), "")):
-                yield Folder(key)
-        elif _may_hold(key, ask.prefix) and (key > after or after.startswith(key)):
-            yield from self._walk(segments, ask, after)
-
-
-class _Incoming:
-    """A file being written in the store's own area, where no key and no list reaches it."""
-
-    def __init__(self, store: str, area: int) -> None:
-        self._store = store
-        self._area = area
-        self._name = secrets.token_hex(16)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self.descriptor = os.open(self._name, flags, 0o666, dir_fd=area)
-
-    def fill(self, stream: Readable) -> None:
-        """Write all of *stream*; what reading it raises passes as it is."""
-        while chunk := stream.read(CHUNK):
-            self.write(chunk)
-
-    def write(self, chunk: bytes) -> None:
-        with _translated(self._store):
-            left = memoryview(chunk)
-            while left:
-                left = left[os.write(self.descriptor, left) :]
-
-    def facts(self) -> os.stat_result:
-        return os.fstat(self.descriptor)
-
-    def become(self, target: int, name: str, *, create_only: bool) -> None:
-        """Appear as *name* in the folder *target*; create-only never replaces anything."""
-        places = {"src_dir_fd": self._area, "dst_dir_fd": target}
-        if create_only:
-            os.link(self._name, name, **places, follow_symlinks=False)
-        else:
-            os.replace(self._name, name, **places)  # noqa: PTH105 (between descriptors)
-
-    def discard(self) -> None:
-        """Let go; the file itself goes too where it has no other name."""
-        os.close(self.descriptor)
-        with contextlib.suppress(OSError):
-            os.unlink(self._name, dir_fd=self._area)
-
-
-@contextmanager
-def _translated(store: str) -> Iterator[None]:
-    """What the file system raises, as :class:`StorageUnavailable` without paths."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise StorageUnavailable(store, reason, retry_here=is_passing(error)) from error
-
 
 def _object_stat(key: str, found: os.stat_result, beside: Sidecar | None) -> ObjectStat:
     facts = beside.facts if beside else Facts(type_by_extension(key))
@@ -342,22 +257,3 @@ def _object_stat(key: str, found: os.stat_result, beside: Sidecar | None) -> Obj
         cache_control=facts.cache_control,
         content_disposition=facts.content_disposition,
     )
-
-
-def _listed(key: str, facts: os.stat_result) -> ObjectStat:
-    modified = datetime.fromtimestamp(facts.st_mtime_ns / 1e9, UTC)
-    return ObjectStat(key=key, size=facts.st_size, etag=state_of(facts), modified=modified)
-
-
-def _may_hold(folder_prefix: str, prefix: str) -> bool:
-    """Whether a folder can hold keys that start with *prefix*."""
-    return folder_prefix.startswith(prefix) or prefix.startswith(folder_prefix)
-
-
-def _sweep(descriptor: int) -> None:
-    """Remove what killed processes left in the store's own area."""
-    for name in os.listdir(descriptor):
-        facts = look(descriptor, name)
-        if facts is not None and time.time() - facts.st_mtime > _LEFT_BEHIND:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=descriptor)

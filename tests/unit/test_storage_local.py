@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from uploadmill.backends.storage import sidecar
+from uploadmill.backends.storage import local_sidecar as sidecar
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.errors import (

@@ -15,23 +15,12 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Non-blocking: opening a named pipe somebody put there must not hang.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: What passes or another moment cures; every other error of a file system asks for somebody.
-_PASSING = frozenset(
-    {errno.EIO, errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE}
-    | {errno.ENFILE, errno.EBUSY, errno.ENOMEM, errno.ENOBUFS}
-)
-
 #: "There is nothing of that name", as the walk finds out: no entry, or a file or a link in the way.
 ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class RootGone(OSError):
     """The root itself cannot be opened: an outage, and no answer about any key."""
-
-
-def is_passing(error: OSError) -> bool:
-    """Whether the same call may succeed within seconds."""
-    return error.errno in _PASSING
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from uploadmill.backends.storage.facts import Facts
-from uploadmill.backends.storage.folders import ABSENT, folder, open_file
 from uploadmill.backends.storage.keys import RESERVED
+from uploadmill.backends.storage.local_folders import ABSENT, folder, open_file
 
 _FOLDER = "meta"
 
