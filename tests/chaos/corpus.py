@@ -59,7 +59,10 @@ class Corpus:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self._pictures = [photograph(48 + 2 * n, 36) for n in range(PICTURES)]
+
+    @cached_property
+    def _pictures(self) -> list[bytes]:
+        return [photograph(48 + 2 * n, 36) for n in range(PICTURES)]
 
     def good(self) -> Upload:
         """A text, now and then a picture."""

@@ -7,26 +7,29 @@ import os
 import random
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import redis
-from services.rabbitmq import RabbitMQ, rabbitmq
+from services.rabbitmq import RabbitMQ
 
 from chaos.book import Book, Entry
-from chaos.corpus import PIPELINES, Corpus, Upload
-from chaos.invariants import Checker, Places
-from chaos.watcher import Watcher, files_below
+from chaos.corpus import Corpus, Upload
+from chaos.crew import Member, children_of, place_of
+from chaos.draining import drained, queued_in
+from chaos.invariants import Checker
+from chaos.places import Places
+from chaos.shelves import Shelf
+from chaos.submission import Submission
+from chaos.watcher import Watcher
 from uploadmill import Uploads
-from uploadmill.backends.ledger.ledger import OPEN
 from uploadmill.errors import EnqueueError, TransientError
-from uploadmill.wire import ENVELOPES, QUEUE, is_redis
-from uploadmill.worker.embedded.environment import Environment, Worker, embedded_environment
+from uploadmill.wire import QUEUE
+from uploadmill.worker.embedded.environment import Environment, Worker
 from uploadmill.worker.embedded.valkey import EmbeddedValkey, start_valkey
 from uploadmill.worker.reconciling import LOCK
 
@@ -51,16 +54,6 @@ PRODUCER_PATIENCE = 120.0
 
 
 @dataclass
-class Member:
-    """A worker of the crew, and what its successor is started with."""
-
-    worker: Worker
-    environ: Mapping[str, str]
-    concurrency: int
-    replaced: bool = True
-
-
-@dataclass
 class Ground:
     """What a scenario works with.
 
@@ -75,6 +68,7 @@ class Ground:
     uploads: Uploads
     book: Book
     corpus: Corpus
+    shelves: Mapping[str, Shelf]
     watcher: Watcher
     short: bool
     faults: dict[str, Any]
@@ -133,7 +127,7 @@ class Ground:
     @contextmanager
     def submitting(self, uploads: Sequence[Upload], pause: float = 0.0) -> Iterator[Submission]:
         """Enqueue in a thread while the block runs; returns when all are accepted."""
-        submission = Submission(self, uploads, pause)
+        submission = Submission(self.submit, uploads, pause)
         submission.start()
         try:
             yield submission
@@ -258,7 +252,7 @@ class Ground:
 
     def _nodes(self, members: Sequence[Member]) -> list[dict[str, str]]:
         """The variables of one worker for each node that is still there."""
-        nodes = {member.environ.get(WORKSPACE): _place(member.environ) for member in members}
+        nodes = {member.environ.get(WORKSPACE): place_of(member.environ) for member in members}
         for node in nodes:
             self.workspaces.add(Path(node) if node else self.environment.settings.worker.workspace)
         return list(nodes.values())
@@ -268,130 +262,28 @@ class Ground:
         end = time.monotonic() + self.drain_limit
         while time.monotonic() < end:
             self.tend()
-            if self._drained():
+            if drained(self.places, self.book):
                 return True
             time.sleep(0.1)
         self.book.note("not drained in time")
         return False
 
-    def _drained(self) -> bool:
-        staging = self.folder / "staging"
-        if any(files_below(staging / ENVELOPES)):
-            return False
-        with suppress(redis.RedisError), self.redis() as client:
-            if client.zcard(OPEN) or not all(e.ended for e in self.book.accepted):
-                return False
-            # The visibility timeout passes: messages of killed workers come back, to be dropped.
-            for message in client.zrange("unacked_index", 0, -1):
-                client.zadd("unacked_index", {message: 0}, xx=True)
-            left = client.llen(QUEUE) + client.hlen("unacked")
-            return left == 0 and not any(any((at / "jobs").glob("*")) for at in self.workspaces)
-        return False
+    @property
+    def places(self) -> Places:
+        """Everything that a job may leave something in."""
+        return Places(
+            shelves=self.shelves,
+            redis_url=self.valkey.url,
+            workspaces=tuple(self.workspaces),
+            state_of=lambda job_id: self.uploads.status(job_id).state,
+            queued=self._queued,
+        )
+
+    def _queued(self) -> int:
+        return queued_in(self.rabbitmq.url, QUEUE) if self.rabbitmq is not None else 0
 
     def check(self) -> None:
         """Compare everything with what must be."""
         self.stop_warm(self.crew)
         self.watcher.stop()
-        places = Places(
-            folder=self.folder,
-            redis_url=self.valkey.url,
-            workspaces=tuple(self.workspaces),
-            state_of=lambda job_id: self.uploads.status(job_id).state,
-            broker_is_redis=is_redis(self.environment.settings.broker_url),
-        )
-        Checker(places, self.book).check()
-
-
-class Submission(threading.Thread):
-    """A producer at work."""
-
-    def __init__(self, ground: Ground, uploads: Sequence[Upload], pause: float) -> None:
-        super().__init__(name="producer", daemon=True)
-        self.ground = ground
-        self.uploads = uploads
-        self.wait = pause
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            self.ground.submit_all(self.uploads, self.wait)
-        except Exception as error:  # noqa: BLE001 - raised again where the block ends
-            self.error = error
-
-
-def _place(environ: Mapping[str, str]) -> dict[str, str]:
-    """Of a worker's variables those that say where it works, none that say how it fails."""
-    return {name: value for name, value in environ.items() if name.startswith("UPLOADMILL_")}
-
-
-def children_of(pid: int) -> list[int]:
-    """The pool's processes of a worker, without the helpers, which run other programs."""
-    with suppress(OSError):
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in found if _is_pool_process(int(child))]
-    return []
-
-
-def _is_pool_process(pid: int) -> bool:
-    with suppress(OSError):
-        return b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return False
-
-
-@contextmanager
-def ground(
-    folder: Path,
-    *,
-    seed: int,
-    short: bool,
-    jobs: int,
-    drain_limit: float,
-    faults: Mapping[str, Any],
-    settings: Mapping[str, str],
-    pipelines: Mapping[str, Any],
-    on_rabbitmq: bool,
-) -> Iterator[Ground]:
-    """Servers and a producer while the block lasts; everything it started is gone afterwards."""
-    folder.mkdir(parents=True, exist_ok=True)
-    overrides = {**(SHORT if short else {}), **settings}
-    with ExitStack() as stack:
-        broker = stack.enter_context(rabbitmq(folder / "rabbitmq")) if on_rabbitmq else None
-        if broker is not None:
-            overrides["UPLOADMILL_BROKER_URL"] = broker.url
-        environment = stack.enter_context(
-            embedded_environment(
-                folder / "mill",
-                scan=True,
-                overrides=overrides,
-                system_signatures=False,
-                pipelines={**PIPELINES, **pipelines},
-            )
-        )
-        uploads = Uploads(environment.settings)
-        stack.callback(uploads.close)
-        book = Book(folder / "faults.txt")
-        url = environment.settings.redis_url
-        made = Ground(
-            environment=environment,
-            uploads=uploads,
-            book=book,
-            corpus=Corpus(seed),
-            watcher=Watcher(environment.folder, url, book),
-            short=short,
-            faults=dict(faults),
-            jobs=jobs,
-            drain_limit=drain_limit,
-            valkey=EmbeddedValkey(url, environment.servers[0]),
-            rabbitmq=broker,
-        )
-        stack.callback(_kill_all, made)
-        made.watcher.start()
-        yield made
-
-
-def _kill_all(made: Ground) -> None:
-    """Nobody may stay, not even one that stands still."""
-    for worker in made.environment.workers:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(worker.pid, signal.SIGKILL)
-    made.valkey.server.stop()
+        Checker(self.places, self.book).check()

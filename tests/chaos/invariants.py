@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
 from chaos.book import Book, Entry
-from chaos.watcher import OUTPUT_STORES, files_below
-from uploadmill.backends.ledger.ledger import JOB, OPEN
+from chaos.leftovers import Leftovers
+from chaos.places import Places
+from chaos.shelves import OUTPUT_STORES, content_of, read
+from chaos.watcher import RESULT
+from uploadmill.backends.ledger.ledger import JOB
 from uploadmill.job import JobState, Outcome
-from uploadmill.wire import ENVELOPES, OUTCOMES, QUEUE, UPLOADS
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where to look.
-
-    Attributes:
-        folder: Of the local stores.
-        state_of: What a producer is told about a job.
-        workspaces: Of the nodes that are still there.
-        broker_url: Where a Redis is the broker, its queue must be empty too.
-    """
-
-    folder: Path
-    redis_url: str
-    workspaces: tuple[Path, ...]
-    state_of: Callable[[str], JobState]
-    broker_is_redis: bool = True
+from uploadmill.wire import ENVELOPES, OUTCOMES, UPLOADS
 
 
 class Checker:
@@ -40,24 +22,25 @@ class Checker:
     def __init__(self, places: Places, book: Book) -> None:
         self.places = places
         self.book = book
-        self.staging = places.folder / "staging"
+        self.staging = places.shelves["staging"]
+        self.outcomes: dict[str, Outcome] = {}
 
     def check(self) -> None:
         with redis.Redis.from_url(self.places.redis_url, decode_responses=True) as client:
             for entry in list(self.book.entries.values()):
                 self._check_job(entry, client.hgetall(JOB + entry.id))
-            self._check_leftovers(client)
+            Leftovers(self.places, self.book, self.outcomes, client).check()
 
     def _check_job(self, entry: Entry, record: dict[str, str]) -> None:
         if entry.outlasting is not None:
             self._check_collected(entry, entry.outlasting)
             return
-        path = self.staging / OUTCOMES / f"{entry.id}.json"
-        if not path.exists():
+        key = f"{OUTCOMES}{entry.id}.json"
+        if not self.staging.states(key):
             self._check_unfinished(entry, record)
             return
-        document = path.read_bytes()
-        outcome = Outcome.model_validate_json(document)
+        document = read(self.staging, key)
+        outcome = self.outcomes[entry.id] = Outcome.model_validate_json(document)
         if outcome.state not in entry.upload.expected:
             error = outcome.result.error
             why = f"{error.code}: {error.message}" if error else ""
@@ -73,23 +56,22 @@ class Checker:
 
     def _check_collected(self, entry: Entry, outlasting: frozenset[str]) -> None:
         """Nothing of it is left but what must be, and that is still what a reader is told."""
-        roots = [self.places.folder / store for store in (*OUTPUT_STORES, "quarantine")]
-        folders = [*((root, root / entry.id) for root in roots)]
-        folders.append((self.staging, self.staging / UPLOADS / entry.id))
+        folders = [(role, f"{entry.id}/") for role in (*OUTPUT_STORES, "quarantine")]
+        folders.append(("staging", f"{UPLOADS}{entry.id}/"))
         left = {
-            f"{root.name}/{path.relative_to(root)}"
-            for root, folder in folders
-            for path in files_below(folder)
+            f"{role}/{key}"
+            for role, below in folders
+            for key in self.places.shelves[role].states(below)
         }
         if left != outlasting:
             self._wrong(entry, f"collected, and there is {sorted(left)}, not {sorted(outlasting)}")
-        if (self.staging / OUTCOMES / f"{entry.id}.json").exists():
+        if self.staging.states(f"{OUTCOMES}{entry.id}.json"):
             self._wrong(entry, "collected, and its outcome is left")
         if outlasting and self.places.state_of(entry.id) is not JobState.STORED:
             self._wrong(entry, "collected, and a reader does not find its result")
 
     def _check_unfinished(self, entry: Entry, record: dict[str, str]) -> None:
-        envelope = (self.staging / ENVELOPES / f"{entry.id}.json").exists()
+        envelope = bool(self.staging.states(f"{ENVELOPES}{entry.id}.json"))
         if entry.accepted is None and not envelope and not record:
             return
         what = f"step {record['step']}" if record else "no record"
@@ -99,13 +81,13 @@ class Checker:
         stored = outcome.state is JobState.STORED
         location = record.get("location") or (outcome.placed.value if outcome.placed else "")
         named = {output.key: output for output in outcome.result.outputs.values()}
+        result = f"{entry.id}/{RESULT}"
         for role in OUTPUT_STORES:
-            root = self.places.folder / role
-            there = {str(path.relative_to(root)) for path in files_below(root / entry.id)}
-            wanted = {*named, f"{entry.id}/result.json"} if stored and role == location else set()
+            there = set(self.places.shelves[role].states(f"{entry.id}/"))
+            wanted = {*named, result} if stored and role == location else set()
             if role == "secondary" and location != role == outcome.placed:
                 # It was healed: the copy waits here until the grace is over.
-                there -= {f"{entry.id}/result.json"}
+                there -= {result}
             if stored and not wanted:
                 # A commit broken off by an outage leaves named bytes there, until they are
                 # collected. Without a result.json nobody is told of them.
@@ -114,42 +96,27 @@ class Checker:
                 self._wrong(entry, f"{role} has {sorted(there)}, not {sorted(wanted)}")
                 continue
             for key in named if wanted else ():
-                self._check_output(entry, root / key, named[key].sha256, named[key].size)
-        copies = [path.name for path in files_below(self.places.folder / "quarantine" / entry.id)]
+                self._check_output(entry, role, key, (named[key].sha256, named[key].size))
+        below = f"{entry.id}/"
+        copies = [
+            key.removeprefix(below) for key in self.places.shelves["quarantine"].states(below)
+        ]
         if copies != ([entry.upload.sha256] if outcome.state is JobState.QUARANTINED else []):
             self._wrong(entry, f"in quarantine: {copies}")
 
-    def _check_output(self, entry: Entry, path: Path, sha256: str, size: int) -> None:
-        content = path.read_bytes()
-        if (hashlib.sha256(content).hexdigest(), len(content)) != (sha256, size):
-            self._wrong(entry, f"{path.name} has other bytes than its outcome says")
+    def _check_output(self, entry: Entry, role: str, key: str, said: tuple[str, int]) -> None:
+        content = content_of(self.places.shelves[role], key)
+        if (content.sha256, content.size) != said:
+            self._wrong(entry, f"{key} has other bytes than its outcome says")
 
     def _check_staged(self, entry: Entry, outcome: Outcome) -> None:
         """Bytes go with stored and quarantined jobs, and stay for a while with all others."""
-        left = list(files_below(self.staging / UPLOADS / entry.id))
+        left = self.staging.states(f"{UPLOADS}{entry.id}/")
         gone = outcome.state in (JobState.STORED, JobState.QUARANTINED)
         if gone and left:
             self._wrong(entry, f"{len(left)} staged object(s) left")
         if not gone and not left:
             self._wrong(entry, f"{outcome.state.value}, and its staged bytes are gone")
-
-    def _check_leftovers(self, client: redis.Redis) -> None:
-        self._none("envelopes", [path.name for path in files_below(self.staging / ENVELOPES)])
-        self._none("open jobs", client.zrange(OPEN, 0, -1))
-        known = self.book.entries
-        records = [key.removeprefix(JOB) for key in client.scan_iter(JOB + "*")]
-        self._none("records of unknown jobs", [key for key in records if key not in known])
-        if self.places.broker_is_redis:
-            self._none("messages", client.lrange(QUEUE, 0, -1))
-            self._none("unacknowledged messages", client.hkeys("unacked"))
-        for workspace in self.places.workspaces:
-            jobs = workspace / "jobs"
-            left = [path.name for path in jobs.iterdir()] if jobs.exists() else []
-            self._none(f"workspaces in {workspace.name}", left)
-
-    def _none(self, what: str, found: list[str]) -> None:
-        if found:
-            self.book.first(self.book.wrong, what, f"{len(found)} left, such as {found[:3]}")
 
     def _wrong(self, entry: Entry, what: str) -> None:
         self.book.first(self.book.wrong, entry.id, what)

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos.ground import Ground, ground
+from chaos.ground import Ground
+from chaos.servers import ground
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Scenario:
         drain: Seconds, long and short, until all must have ended; None: a scenario that must
             fail waits no longer than it needs to.
         on_rabbitmq: Whether messages go through a RabbitMQ; ``ground.rabbitmq`` is it then.
+        on_s3: The roles whose stores are buckets of an S3 server.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Scenario:
     pipelines: Mapping[str, Any] = field(default_factory=dict)
     drain: tuple[float, float] = (900.0, 120.0)
     on_rabbitmq: bool = False
+    on_s3: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def run(scenario: Scenario, folder: Path, *, seed: int, short: bool) -> Row:
         settings={**scenario.settings, **(scenario.short_settings if short else {})},
         pipelines=scenario.pipelines,
         on_rabbitmq=scenario.on_rabbitmq,
+        on_s3=scenario.on_s3,
     ) as made:
         scenario.play(made)
         made.calm()

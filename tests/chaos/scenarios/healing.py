@@ -12,7 +12,6 @@ from chaos.healing_points import POINTS
 from chaos.scenario import Scenario
 from chaos.scenarios.outages import away
 from chaos.scenarios.striking import armed_ground, dying
-from chaos.watcher import files_below
 from uploadmill.backends.ledger.ledger import HEAL
 
 HEALER = [sys.executable, "-m", "chaos.dying_command", "heal"]
@@ -50,7 +49,7 @@ def heal(ground: Ground) -> None:
 
 def all_home(ground: Ground) -> None:
     """Nothing is left on the secondary, nor to be healed."""
-    left = [str(path) for path in files_below(ground.folder / "secondary")]
+    left = list(ground.shelves["secondary"].states())
     with ground.redis() as client:
         left += client.zrange(HEAL, 0, -1)
     if left:

@@ -7,7 +7,8 @@ import time
 
 from chaos import clock, disk
 from chaos.corpus import PIPELINES, Upload
-from chaos.ground import WORKSPACE, Ground, Member
+from chaos.crew import Member
+from chaos.ground import WORKSPACE, Ground
 from chaos.scenario import Scenario
 
 #: The next version's pipelines: one has a step more, one is new.
