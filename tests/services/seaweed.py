@@ -14,11 +14,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.frozen import freeze
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 ACCESS_KEY = "mill-access"
 SECRET_KEY = "mill-secret-never-in-a-message"
@@ -57,6 +61,8 @@ class Seaweed:
     endpoint: str
     access_key: str
     secret_key: str
+    command: list[str]
+    folder: Path
     process: subprocess.Popen[bytes]
 
     @property
@@ -75,24 +81,35 @@ class Seaweed:
         os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """Connections are refused from now on; the data stays in the folder."""
+        """Killed: connections are refused from now on; the data stays in the folder."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
 
-    def make_bucket(self, name: str) -> str:
-        import boto3  # noqa: PLC0415 (only those who need a bucket pay for boto3)
+    def start_again(self) -> None:
+        """After :meth:`stop`: on the same ports, with the data that it had."""
+        self.process = _run(self.command, self.folder)
+        _wait_until_ready(self)
 
-        client = boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-        )
-        client.create_bucket(Bucket=name)
-        client.close()
+    def admit(self, *actions: str, secret_key: str = SECRET_KEY) -> None:
+        """From a moment after this: what our key may do, and the secret that it needs."""
+        _write_identities(self.folder, actions, secret_key)
+        os.kill(self.pid, signal.SIGHUP)
+
+    def make_bucket(self, name: str) -> str:
+        with self._client() as client:
+            client.create_bucket(Bucket=name)
         return name
+
+    def delete_bucket(self, name: str) -> None:
+        """With all that is in it; AWS would have it emptied first."""
+        with self._client() as client:
+            client.delete_bucket(Bucket=name)
+
+    def _client(self) -> contextlib.closing[S3Client]:
+        from services.s3_stores import boto  # noqa: PLC0415 (who needs no bucket needs no boto3)
+
+        return contextlib.closing(boto(self))
 
     def settings(self, role: str) -> dict[str, str]:
         """The variables that put a role's store here, in a bucket of its own."""
@@ -130,23 +147,31 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
 
 def _start(program: str, folder: Path, ports: dict[str, int]) -> Seaweed:
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    identities = folder / "s3.json"
-    identities.write_text(json.dumps({"identities": [_identity("rw", ["Admin"])]}))
+    identities = _write_identities(folder, ["Admin"], SECRET_KEY)
     command = [program, "-logtostderr", "mini", "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1"]
     command += ["-dir", str(folder / "data"), "-s3.config", str(identities), *_OFF]
     command += [part for name, port in ports.items() for part in (f"-{name}", str(port))]
+    endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+    process = _run(command, folder)
+    return Seaweed(endpoint, ACCESS_KEY, SECRET_KEY, command, folder, process)
+
+
+def _run(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     # With less it collects garbage all the time, a tenth of a core while it idles.
     settings = {"GOMEMLIMIT": "512MiB", "HOME": str(folder), "WEED_S3_SSE_KEY": "any"}
     with (folder / "seaweed.log").open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
         )
-    return Seaweed(f"http://127.0.0.1:{ports['s3.port']}", ACCESS_KEY, SECRET_KEY, process)
 
 
-def _identity(name: str, actions: list[str]) -> dict[str, object]:
-    credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
-    return {"name": name, "credentials": credentials, "actions": actions}
+def _write_identities(folder: Path, actions: Sequence[str], secret_key: str) -> Path:
+    """The only key there is, and what it may do."""
+    credentials = [{"accessKey": ACCESS_KEY, "secretKey": secret_key}]
+    ours = {"name": "rw", "credentials": credentials, "actions": [*actions]}
+    path = folder / "s3.json"
+    path.write_text(json.dumps({"identities": [ours]}))
+    return path
 
 
 def _wait_until_ready(server: Seaweed) -> None:
