@@ -1,7 +1,7 @@
 # Both main commands, `make demo` and `make test`, set up everything from nothing.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos chaos-storage lock clean setup
+.PHONY: help demo test test-rabbitmq check bench chaos chaos-storage lock clean setup
 export FILE
 # Hundreds of processes are started; each would compile again all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,6 +24,11 @@ test: ## run all tests against real servers, with coverage
 	@scripts/wheelhouse
 	@scripts/node-servers
 	@scripts/test
+
+test-rabbitmq: ## tell every story of the acceptance tests with RabbitMQ as broker
+	@deploy/install-debian.sh libmagic1 clamav-daemon chromium rabbitmq-server
+	@scripts/setup .venv 3.11 3.12 3.13
+	@BROKER=rabbitmq scripts/with-libmagic .venv/bin/python -m pytest tests/acceptance
 
 check: setup ## lint, format, types, layers, licences, known vulnerabilities
 	@scripts/check

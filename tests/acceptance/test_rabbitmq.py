@@ -1,4 +1,7 @@
-"""The essential stories with RabbitMQ as broker: nothing is chosen but its address."""
+"""The essential stories with RabbitMQ as broker: nothing is chosen but its address.
+
+With ``BROKER=rabbitmq`` all of them are told so, and these are left out.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ from collections.abc import Iterator
 import pytest
 from acceptance import test_faults as faults
 from acceptance import test_uploads as uploads
-from pictures import photograph
-from services.waiting import eventually
 
-from uploadmill.job import JobState
 from uploadmill.wire import QUEUE
 from uploadmill.worker.embedded.eicar import eicar
 from uploadmill.worker.embedded.environment import Environment
@@ -48,12 +48,3 @@ test_a_worker_told_to_stop_gives_the_job_back_after_the_step_that_runs = (
 test_a_job_that_redis_forgot_is_finished_after_a_restart = (
     faults.test_a_job_that_redis_forgot_is_finished_after_a_restart
 )
-
-
-def test_a_worker_goes_on_when_its_queue_was_deleted(mill, rabbitmq):
-    mill.start()
-    assert JobState.STORED == mill.run(photograph(320, 240)).state
-    rabbitmq.delete(QUEUE)
-    # The first wake goes nowhere, and its producer says so; the sweeper sends another.
-    job = mill.uploads.enqueue(photograph(320, 240), pipeline="photo")
-    assert eventually(lambda: JobState.STORED == mill.uploads.status(job.id).state)

@@ -7,14 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 from pictures import photograph
-from services.mill import QUICK, Mill
+from services.mill import Mill
 from services.missing import missing
 from services.seaweed import Seaweed, seaweed, weed
 
 from uploadmill import Uploads
 from uploadmill.backends.storage import stores_from
 from uploadmill.job import JobState
-from uploadmill.worker.embedded.environment import embedded_environment
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +25,15 @@ def primary(tmp_path_factory) -> Iterator[Seaweed]:
 
 
 @pytest.fixture(scope="module")
-def cloud(primary, tmp_path_factory) -> Iterator[Mill]:
+def cloud(servers, primary, tmp_path_factory) -> Iterator[Mill]:
     """Staging and primary on S3 servers of their own; the secondary beside staging."""
     with ExitStack() as stack:
         other = stack.enter_context(seaweed(tmp_path_factory.mktemp("other")))
         roles = {"staging": other, "primary": primary, "secondary": other, "quarantine": other}
-        overrides = dict(QUICK)
+        overrides: dict[str, str] = {}
         for role, server in roles.items():
             overrides |= server.settings(role)
-        environment = stack.enter_context(
-            embedded_environment(
-                tmp_path_factory.mktemp("cloud"),
-                scan=True,
-                overrides=overrides,
-                system_signatures=False,
-            )
-        )
+        environment = stack.enter_context(servers(**overrides))
         uploads = Uploads(environment.settings)
         stack.callback(uploads.close)
         yield Mill(environment, uploads, tmp_path_factory.mktemp("faults"))

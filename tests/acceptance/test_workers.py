@@ -1,4 +1,4 @@
-"""Several workers on one ledger: what they refuse, and what they do by themselves."""
+"""Several workers on one ledger: what they do by themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import redis
 from pictures import photograph
 from services.waiting import eventually
 
-from uploadmill.errors import EmbeddedServerFailed
 from uploadmill.job import JobState
 from uploadmill.worker.roster import NODES
 
@@ -16,18 +15,6 @@ from uploadmill.worker.roster import NODES
 def client(mill):
     with redis.Redis.from_url(mill.environment.settings.redis_url) as client:
         yield client
-
-
-def test_a_worker_with_another_visibility_timeout_does_not_start(mill):
-    mill.start()
-
-    with pytest.raises(EmbeddedServerFailed) as refused:
-        mill.environment.start_worker({"UPLOADMILL_WORKER__VISIBILITY_TIMEOUT": "7200"})
-
-    assert "it ended with 1" in str(refused.value)
-    said = mill.environment.worker_log.read_text()
-    assert "worker.visibility_timeout is 7200 s here and 3600 s in another worker" in said
-    assert "Traceback" not in said
 
 
 def test_a_worker_says_that_its_node_is_there(mill, client):

@@ -10,6 +10,8 @@ says happens:
 * ``sleep STEP``        sleep until the process is ended
 * ``hold STEP``         sleep until the file ``open`` is there
 
+The step ``process`` is the message itself, before its job is claimed; it notes nothing.
+
 When the worker is told to stop, it makes the file ``stopping-PID`` once its children can see that.
 """
 
@@ -23,9 +25,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from celery.signals import worker_shutting_down
+from celery.signals import task_prerun, worker_shutting_down
 
 from uploadmill.tasks import commit, extract_metadata, optimize, pin, resize, scan, validate
+from uploadmill.wire import PROCESS_TASK
 from uploadmill.worker.celery_app import app
 
 __all__ = ["app"]
@@ -90,6 +93,12 @@ def with_fault(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, **kwargs)
 
     return faulty
+
+
+@task_prerun.connect(weak=False)
+def taken(task: Any, **_: Any) -> None:
+    if task.name == PROCESS_TASK and (kind := armed("process")):
+        strike(kind)
 
 
 @worker_shutting_down.connect(weak=False)  # after the product's own receiver

@@ -37,9 +37,14 @@ PATIENCE = 5.0
 #: What it prints when it serves.
 READY = b"Server startup complete"
 
+#: Who may use it: a password that no text holds by chance, so that tests find it where it leaks.
+USER, PASSWORD = "mill", "opensesame-of-rabbitmq"
+
 CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 loopback_users = none
+default_user = {user}
+default_pass = {password}
 log.console = true
 log.file = false
 # The default wants two gigabytes of free disk.
@@ -66,13 +71,15 @@ class RabbitMQ:
     def __post_init__(self) -> None:
         self.port, self._names_port, self._nodes_port = free_port(), free_port(), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port))
+        (self.folder / "rabbitmq.conf").write_text(
+            CONFIG.format(port=self.port, user=USER, password=PASSWORD)
+        )
         (self.folder / "plugins").write_text("[].")
 
     @property
     def url(self) -> str:
         """For kombu and Celery."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{self.port}//"
 
     @property
     def pid(self) -> int:
@@ -142,6 +149,16 @@ class RabbitMQ:
         with self._connection() as connection:
             message = connection.default_channel.basic_get(queue, no_ack=True)
             return connection.default_channel.message_to_python(message) if message else None
+
+    def give_back(self, queue: str) -> int | None:
+        """Take the next message and go away without a word, as a worker does that is killed.
+
+        Returns:
+            How often that message had come back before; None where there was none.
+        """
+        with self._connection() as connection:
+            message = connection.default_channel.basic_get(queue)
+            return message and message.headers.get("x-delivery-count", 0)
 
     def control(self, *arguments: str) -> str:
         """What ``rabbitmqctl`` prints."""
