@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 #: Headers that belong to one connection.
@@ -35,6 +36,7 @@ class S3Proxy:
         port: Where it listens.
         fault: What is done to the requests it chooses; None: they pass.
         struck: How many requests were broken.
+        connections: Those that clients have made and not closed.
     """
 
     target_port: int
@@ -42,10 +44,66 @@ class S3Proxy:
     fault: Fault | None = None
     struck: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
+    connections: set[socket.socket] = field(default_factory=set)
+    _server: _Server | None = None
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def listen(self) -> None:
+        """Take connections: where it did so before, if it did."""
+        self._server = _Server(self)
+        self.port = self._server.server_port
+        self._server.start()
+
+    def refuse(self) -> None:
+        """From now on connections are refused by the kernel; those that there are break."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+        for connection in tuple(self.connections):
+            _break(connection)
+
+
+class _Server(ThreadingHTTPServer):
+    """Listens for a proxy, in a thread; a connection that is open outlives it."""
+
+    daemon_threads = True
+
+    def __init__(self, proxy: S3Proxy) -> None:
+        handler = type("BoundHandler", (Handler,), {"proxy": proxy})
+        super().__init__(("127.0.0.1", proxy.port), handler)
+        self._connections = proxy.connections
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+
+def _break(connection: socket.socket) -> None:
+    """End what another thread reads or writes, and leave it to that to close it."""
+    _reset_when_closed(connection)
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _reset_when_closed(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @dataclass(frozen=True)
@@ -140,9 +198,7 @@ class Handler(BaseHTTPRequestHandler):
     def reset(self) -> None:
         """Break the connection, so that the client sees a reset."""
         self.proxy.struck += 1
-        linger = struct.pack("ii", 1, 0)
-        with contextlib.suppress(OSError):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        _reset_when_closed(self.connection)
         self.close_connection = True
         self.connection.close()
 
@@ -156,11 +212,6 @@ class Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             super().finish()
-
-
-def refuse(handler: Handler, _request: Request) -> None:
-    """Connections break as soon as they ask for something."""
-    handler.reset()
 
 
 def swallow(handler: Handler, _request: Request) -> None:
@@ -181,8 +232,8 @@ def cut_body(handler: Handler, request: Request) -> None:
 
 
 def slow_down(handler: Handler, request: Request) -> None:
-    """Half of all requests are too many."""
-    if random.random() < 0.5:  # noqa: S311 - keeps no secret
+    """Half of all requests are too many; the first one is, however few there are."""
+    if not handler.proxy.struck or random.random() < 0.5:  # noqa: S311 - keeps no secret
         handler.say_error(503, "SlowDown")
     else:
         handler.pass_on(request)
@@ -219,15 +270,9 @@ def lose_reply(handler: Handler, request: Request) -> None:
 def s3_proxy(target_port: int) -> Iterator[S3Proxy]:
     """Run a proxy in threads, in front of a server on loopback."""
     running = S3Proxy(target_port)
-    handler = type("BoundHandler", (Handler,), {"proxy": running})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        running.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.stopped.set()
-            server.shutdown()
-            thread.join()
+    running.listen()
+    try:
+        yield running
+    finally:
+        running.stopped.set()
+        running.refuse()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
-from services.s3_proxy import Fault, S3Proxy, s3_proxy
+from services.s3_proxy import S3Proxy, s3_proxy
 from services.seaweed import Seaweed, seaweed
 
 from chaos.corpus import PIPELINES, Upload
@@ -25,12 +24,20 @@ from uploadmill.worker.embedded.environment import Environment, embedded_environ
 #: Quick in both forms: what is asked is where things are, not how long a lease is.
 SETTINGS = {
     **SHORT,
+    # It is not Redis that breaks, and a look at everything takes a process of its own.
+    "UPLOADMILL_LEDGER__RECONCILE": "60",
     "UPLOADMILL_LEDGER__HEAL_GRACE": "0",
-    "UPLOADMILL_HEAL__EVERY": "0.5",
+    "UPLOADMILL_HEAL__EVERY": "1",
+    "UPLOADMILL_HEAL__JOBS_PER_SECOND": "200",
+    "UPLOADMILL_HEAL__BYTES_PER_SECOND": "1e9",
     "UPLOADMILL_BREAKER__OPEN": "1",
     # Three calls into a black hole are soon over.
     "UPLOADMILL_PRIMARY__TIMEOUT": "1",
 }
+
+
+class GivenUp(Exception):
+    """Raised in a scenario for which nobody waits any more."""
 
 
 @dataclass
@@ -39,6 +46,8 @@ class StorageGround:
 
     Attributes:
         ids: Of the jobs that were accepted, with what was sent.
+        struck: How often the primary was broken: requests, or the server.
+        given_up: Set when nobody waits for the scenarios any more.
     """
 
     environment: Environment
@@ -46,35 +55,29 @@ class StorageGround:
     stores: Stores
     proxy: S3Proxy
     primary: Seaweed
+    given_up: threading.Event
     ids: dict[str, Upload] = field(default_factory=dict)
+    struck: int = 0
 
-    def start_worker(self, concurrency: int) -> None:
-        path = {"PYTHONPATH": str(TESTS)}
-        self.environment.start_worker(path, concurrency=concurrency, app="chaos.storage.app")
+    @contextmanager
+    def worker(self, concurrency: int, settings: Mapping[str, str]) -> Iterator[None]:
+        """Somebody works while the block lasts, with settings of his own."""
+        environ = {"PYTHONPATH": str(TESTS), **settings}
+        worker = self.environment.start_worker(
+            environ, concurrency=concurrency, app="chaos.storage.app"
+        )
+        yield
+        worker.stop()
 
     def begin(self) -> None:
         """Forget the jobs and faults of the scenario before."""
         self.ids.clear()
-        self.proxy.struck = 0
+        self.struck = 0
 
-    def submit(self, upload: Upload) -> None:
-        job = self.uploads.enqueue(upload.content, pipeline=upload.pipeline)
-        self.ids[job.id] = upload
-
-    @contextmanager
-    def broken(self, fault: Fault | signal.Signals) -> Iterator[None]:
-        """The primary is broken while the block lasts: by the proxy, or the server itself."""
-        if isinstance(fault, signal.Signals):
-            os.kill(self.primary.pid, fault)
-            self.proxy.struck += 1
-        else:
-            self.proxy.fault = fault
-        try:
-            yield
-        finally:
-            self.proxy.fault = None
-            if fault is signal.SIGSTOP:
-                self.primary.thaw()
+    def submit(self, uploads: Sequence[Upload]) -> None:
+        for upload in uploads:
+            job = self.uploads.enqueue(upload.content, pipeline=upload.pipeline)
+            self.ids[job.id] = upload
 
     def wait_ended(self, seconds: float) -> None:
         """Return when no job is open any more, or when it takes too long."""
@@ -88,19 +91,29 @@ class StorageGround:
         end = time.monotonic() + seconds
         with redis.Redis.from_url(self.environment.settings.redis_url) as client:
             while not done(client) and time.monotonic() < end:
-                time.sleep(0.1)
+                if self.given_up.wait(0.1):
+                    raise GivenUp
 
 
 @contextmanager
-def storage_ground(folder: Path, settings: Mapping[str, str]) -> Iterator[StorageGround]:
-    """Servers and a producer while the block lasts."""
+def storage_ground(
+    folder: Path, given_up: threading.Event, *, direct: bool
+) -> Iterator[StorageGround]:
+    """Servers and a producer while the block lasts.
+
+    Args:
+        folder: For data and logs.
+        given_up: See :class:`StorageGround`.
+        direct: Let the workers talk to the primary itself, not to the proxy before it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         primary = stack.enter_context(seaweed(folder / "primary"))
         secondary = stack.enter_context(seaweed(folder / "secondary"))
         proxy = stack.enter_context(s3_proxy(primary.port))
         overrides = SETTINGS | primary.settings("primary") | secondary.settings("secondary")
-        overrides |= {"UPLOADMILL_PRIMARY__ENDPOINT_URL": proxy.endpoint, **settings}
+        if not direct:
+            overrides["UPLOADMILL_PRIMARY__ENDPOINT_URL"] = proxy.endpoint
         environment = stack.enter_context(
             embedded_environment(
                 folder / "mill",
@@ -115,4 +128,4 @@ def storage_ground(folder: Path, settings: Mapping[str, str]) -> Iterator[Storag
         stores = stores_from(environment.settings)
         stack.callback(stores.primary.close)
         stack.callback(stores.secondary.close)
-        yield StorageGround(environment, uploads, stores, proxy, primary)
+        yield StorageGround(environment, uploads, stores, proxy, primary, given_up)
