@@ -128,7 +128,12 @@ def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         for name, row in rows.items()
         if name in SCENARIOS
     }
-    found = {"sweeper_off": "lost", "outcome_off": "doubled", "heal_off": "wrong"}
+    found = {
+        "sweeper_off": "lost",
+        "outcome_off": "doubled",
+        "look_off": "doubled",
+        "heal_off": "wrong",
+    }
     controls = {name: {kind: rows[name][kind]} for name, kind in found.items() if name in rows}
     return {"scenarios": scenarios, "controls": controls}
 

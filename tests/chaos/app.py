@@ -6,9 +6,10 @@ The variable ``CHAOS`` holds a JSON object; each key switches one kind of fault 
 * ``publishing`` how messages are lost, doubled and delayed: :mod:`chaos.publishing`
 * ``clock``      seconds by which it is wrong: :mod:`chaos.clock`
 * ``ballast``    a file that stands for a full disk: :mod:`chaos.disk`
+* ``entries``    a file in which every entry into a step's function is noted: :mod:`chaos.entries`
 * ``poison``     files that kill or hang whoever decodes them: :mod:`chaos.poison`
 * ``without``    rules of the protocol that are switched off, for negative controls
-* ``calm``       none of the others: the faults have stopped
+* ``calm``       none but the last three: the faults have stopped
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import os
 from typing import Any
 
-from chaos import clock, controls, disk, points, poison, publishing
+from chaos import clock, controls, disk, entries, points, poison, publishing
 from uploadmill.worker.celery_app import app
 
 __all__ = ["app"]
@@ -29,6 +30,8 @@ def put_in(faults: dict[str, Any]) -> None:
         controls.switch_off(rule)
     if faults.get("poison"):
         poison.put_in()
+    if "entries" in faults:
+        entries.put_in(faults["entries"])
     if faults.get("calm"):
         return
     if "armed" in faults:

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -61,6 +60,7 @@ class Ground:
         short: Whether it must be over within seconds.
         faults: How the workers' application misbehaves; see :mod:`chaos.app`.
         workspaces: Of the nodes that are there when it is calm.
+        last_looks: What a scenario itself wants to see when all is over.
         drain_limit: Seconds in which all jobs must have ended once the faults have stopped.
     """
 
@@ -78,7 +78,7 @@ class Ground:
     rabbitmq: RabbitMQ | None = None
     crew: list[Member] = field(default_factory=list)
     workspaces: set[Path] = field(default_factory=set)
-    stopping: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    last_looks: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -239,8 +239,6 @@ class Ground:
 
     def calm(self) -> None:
         """The faults have stopped: every worker is replaced by a healthy one, warmly."""
-        for helper in self.stopping:
-            helper.wait()
         members = [member for member in self.crew if member.replaced]
         self.stop_warm(members)
         if self.short:
@@ -287,3 +285,5 @@ class Ground:
         self.stop_warm(self.crew)
         self.watcher.stop()
         Checker(self.places, self.book).check()
+        for look in self.last_looks:
+            look()

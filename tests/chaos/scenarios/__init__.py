@@ -6,6 +6,7 @@ from chaos.scenario import Scenario
 from chaos.scenarios import (
     collecting,
     controls,
+    emptied,
     healing,
     killing,
     messages,
@@ -26,7 +27,7 @@ SCENARIOS: dict[str, Scenario] = {
         collecting.COLLECTION,
         healing.HEALING,
         redis_faults.REDIS,
-        redis_faults.EMPTIED,
+        emptied.EMPTIED,
         messages.DOUBLED,
         messages.DROPPED,
         rabbit.RABBITMQ,
@@ -43,5 +44,10 @@ SCENARIOS: dict[str, Scenario] = {
 
 CONTROLS: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (controls.SWEEPER_OFF, controls.OUTCOME_OFF, healing.HEAL_OFF)
+    for scenario in (
+        controls.SWEEPER_OFF,
+        controls.OUTCOME_OFF,
+        emptied.LOOK_OFF,
+        healing.HEAL_OFF,
+    )
 }

@@ -1,4 +1,4 @@
-"""Redis dies, freezes, is cut off, goes back in time, forgets everything."""
+"""Redis dies, freezes, is cut off, goes back in time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from contextlib import suppress
 import redis
 from services.proxy import proxy
 
-from chaos.corpus import Upload, expecting
 from chaos.ground import Ground
 from chaos.scenario import Scenario
-from uploadmill.errors import TransientError
-from uploadmill.job import JobState
 
 
 def break_redis(ground: Ground) -> None:
@@ -80,41 +77,3 @@ def _roll_back(ground: Ground) -> None:
 
 
 REDIS = Scenario("redis", break_redis, jobs=(600, 120))
-
-
-def empty_redis(ground: Ground) -> None:
-    """FLUSHALL in mid-run, with one in ten rejected, cancelled or quarantined: none runs again."""
-    ground.hire_few()
-    uploads = list(ground.corpus.mixed(ground.jobs, infected=0.1, bad=0.1))
-    half = len(uploads) // 2
-    ground.submit_all(uploads[:half])
-    _cancel_some(ground, ground.jobs // 10)
-    _flush(ground)
-    ground.submit_all(uploads[half:])
-    _cancel_some(ground, ground.jobs // 10)
-    _flush(ground)
-    # Nobody restarts anything: the workers find out by themselves.
-    ground.wait_until_ended(60)
-
-
-def _cancel_some(ground: Ground, count: int) -> None:
-    for upload in _cancellable(ground, count):
-        entry = ground.submit(upload)
-        with suppress(TransientError):
-            ground.uploads.cancel(entry.id)
-
-
-def _cancellable(ground: Ground, count: int) -> list[Upload]:
-    """A cancellation may come too late: then the job is stored."""
-    states = (JobState.CANCELLED, JobState.STORED)
-    return [expecting(ground.corpus.text(), states) for _ in range(count)]
-
-
-def _flush(ground: Ground) -> None:
-    ground.pause(0.3)
-    ground.book.fault("flushall")
-    with ground.redis() as client:
-        client.flushall()
-
-
-EMPTIED = Scenario("redis_emptied", empty_redis, jobs=(1000, 80))
