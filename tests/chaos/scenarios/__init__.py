@@ -16,6 +16,7 @@ from chaos.scenarios import (
     rabbit,
     redis_faults,
     swapped,
+    taking_over,
 )
 
 SCENARIOS: dict[str, Scenario] = {
@@ -23,7 +24,7 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in (
         killing.KILLS,
         killing.POINTS,
-        killing.TAKEN_OVER,
+        taking_over.TAKEN_OVER,
         collecting.COLLECTION,
         healing.HEALING,
         redis_faults.REDIS,

@@ -6,7 +6,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from chaos.armed import Armed
 from chaos.book import Entry
@@ -21,7 +21,6 @@ from chaos.points import (
 )
 from chaos.scenario import Scenario
 from chaos.scenarios.striking import armed_ground, dying, wait_until_struck
-from uploadmill.backends.ledger.ledger import JOB
 
 #: Of a hundred kills so many hit a whole worker with its children, so many its main process.
 GROUPS_OF_100 = 60
@@ -29,10 +28,6 @@ MAINS_OF_100 = 20
 
 #: At so many points, others with each seed, the short form kills the whole worker.
 SHORT_GROUPS = 4
-
-#: Seconds beyond the lease in which another worker must have taken over, in the long form and in
-#: the short one: that runs beside other tests, and shows that it happens, not how soon.
-TAKE_OVER = (5.0, 60.0)
 
 
 def kill_at_random(ground: Ground) -> None:
@@ -147,37 +142,3 @@ def _strike_reconcile(ground: Ground, armed: Armed) -> None:
 
 
 POINTS = Scenario("fault_points", strike_at_points, jobs=(60, 60))
-
-
-def take_over(ground: Ground) -> None:
-    """How long after a worker's death its jobs run again: a lease, a sweep, and a message."""
-    armed = armed_ground(ground)
-    (doomed,) = ground.hire(1, concurrency=3)
-    for _ in range(1 if ground.short else 3):
-        hung = [
-            ground.submit(ground.corpus.text(), lambda e: armed.arm(e.id, "scan.after hang")).id
-            for _ in range(3)
-        ]
-        wait_until_struck(ground, armed)
-        (heir,) = ground.hire(1, concurrency=3)
-        # Now and then a lease is renewed: the moment of the kill is any moment of a term.
-        ground.pause(ground.random.uniform(0, ground.lease / 3))
-        before = _fences(ground, hung)
-        began = time.monotonic()
-        doomed.replaced = False
-        ground.kill_group(doomed)
-        while any(fence == before[job] for job, fence in _fences(ground, hung).items()):
-            time.sleep(0.02)
-        name = "seconds until the jobs of a killed worker run again"
-        took = ground.book.longest(name, began)
-        if took > ground.lease + TAKE_OVER[ground.short]:
-            ground.book.first(ground.book.wrong, "take-over", f"took {took:.1f} s")
-        doomed = heir
-
-
-def _fences(ground: Ground, jobs: Iterable[str]) -> dict[str, str | None]:
-    with ground.redis() as client:
-        return {job: client.hget(JOB + job, "fence") for job in jobs}
-
-
-TAKEN_OVER = Scenario("take_over", take_over, jobs=(9, 3))
