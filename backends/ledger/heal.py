@@ -194,21 +194,25 @@ class Healer:
         return "cleared"
 
     def _must_be_apart(self, job_id: str, key: str, result: JobResult) -> None:
-        """Make sure, once, that what was deleted on the secondary is still on the primary.
+        """Make sure, once, that what was deleted on the secondary was not on the primary.
 
         Raises:
             InvalidSettings: The two are one place; ``result.json`` is there again.
         """
-        self._apart = self._apart or self.primary.exists(key) or self._is_recalled(job_id)
-        if self._apart:
+        if self._apart or self._is_recalled(job_id):
             return
-        document = result.model_dump_json().encode()
-        with suppress(ObjectExists):
-            self.primary.put(key, document, content_type="application/json", create_only=True)
-        raise InvalidSettings(
-            "primary and secondary are the same place; no output was deleted. Give "
-            "secondary.url another bucket, prefix or folder"
-        )
+        if not self.primary.exists(key):
+            # It went with the other, or the web app has just removed it: put back, it tells which.
+            document = result.model_dump_json().encode()
+            with suppress(ObjectExists):
+                self.secondary.put(key, document, content_type="application/json", create_only=True)
+            if self.primary.exists(key):
+                raise InvalidSettings(
+                    "primary and secondary are the same place; no output was deleted. Give "
+                    "secondary.url another bucket, prefix or folder"
+                )
+            self.secondary.delete(key)
+        self._apart = True
 
     def _is_recalled(self, job_id: str) -> bool:
         return self.settler.stores.staging.exists(f"{RECALLED}{job_id}.json")

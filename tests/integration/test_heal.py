@@ -343,6 +343,17 @@ def test_nothing_is_deleted_where_both_stores_are_one(settler):
     assert len(keys(settler, job)) == 2
 
 
+def test_an_upload_that_the_web_app_removes_meanwhile_stays_removed(settler, stores):
+    job = stranded(settler)
+    healed(settler)
+    day_after(settler)
+    watched(stores.secondary, "delete", lambda: stores.primary.delete(*keys(settler, job)))
+
+    assert healed(settler) == Healed(cleared=1)
+
+    assert stores.primary.keys() == stores.secondary.keys() == set()
+
+
 def test_an_upload_that_the_web_app_has_removed_is_not_brought_back(settler, stores):
     job = stranded(settler)
     stores.secondary.delete(*keys(settler, job))
