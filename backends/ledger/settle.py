@@ -18,6 +18,7 @@ from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import (
     JobNotFound,
+    LedgerUnavailable,
     ObjectExists,
     ObjectNotFound,
     SourceMissing,
@@ -126,8 +127,14 @@ class Settler:
         Under keys that the outcome names, so nobody may simply delete them; whoever heals first
         makes sure that the primary has everything.
         """
-        if outcome.placed is Placement.PRIMARY:
+        if outcome.placed is not Placement.PRIMARY:
+            return
+        try:
             heal_queue.put(self.ledger, [outcome.job.id], 0, only="new")
+        except LedgerUnavailable as error:
+            # The job has ended all the same, and ``recover`` finds them.
+            extra = {"job": outcome.job.id, "reason": str(error)}
+            log.warning("leftovers_not_queued", extra=extra)
 
     def cancel(self, job_id: str) -> Outcome:
         """Cancel a job: the outcome says whether it was in time.

@@ -20,6 +20,7 @@ from uploadmill.backends.ledger import heal_queue
 from uploadmill.backends.ledger import settle as settle_module
 from uploadmill.backends.ledger.answers import End
 from uploadmill.backends.ledger.heal import Healer
+from uploadmill.backends.ledger.healing import find_stranded
 from uploadmill.backends.ledger.ledger import ENDED
 from uploadmill.backends.ledger.record import Ended
 from uploadmill.errors import JobNotFound, LedgerUnavailable, StorageUnavailable
@@ -150,6 +151,25 @@ def test_only_a_repeated_commit_may_have_left_something_it_does_not_know_of(
     settler.settle(proposal, put, repeated=repeated)
 
     assert [job.id] * repeated == list(heal_queue.queued(ledger))
+
+
+def test_leftovers_that_cannot_be_queued_do_not_keep_a_job_open(
+    settler, stores, job, caplog, monkeypatch
+):
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    proposal, put = storing(stores, job, sha256=sha256)
+    storing(stores, job, placed=Placement.SECONDARY, sha256=sha256)
+
+    def out(*_arguments, **_options):
+        raise LedgerUnavailable("Redis does not serve us")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(heal_queue, "put", out)
+        assert JobState.STORED is settler.settle(proposal, put, repeated=True).state
+
+    assert ["leftovers_not_queued"] == [each.message for each in caplog.records]
+    assert Placement.PRIMARY is settler.ledger.read(job.id).location
+    assert 1 == find_stranded(settler), "recover finds them"
 
 
 def test_leftovers_in_a_store_that_is_out_do_not_keep_a_job_open(settler, stores, ledger, job):
