@@ -107,6 +107,15 @@ def test_a_canary_in_the_secondary_shows_in_stats_and_check(settings):
     assert [] == [each for each in folder.rglob("*") if each.is_file()]
 
 
+def test_a_store_that_takes_few_kinds_of_files_takes_a_canary(settings, monkeypatch):
+    monkeypatch.setenv("UPLOADMILL_SECONDARY__ALLOWED_EXTENSIONS", '["json", "png"]')
+
+    result = run("canary", "--json")
+
+    assert 0 == result.exit_code, result.output
+    assert json.loads(result.stdout)["secondary"]["ok"]
+
+
 def test_a_canary_that_does_not_come_back_raises_an_alarm(settings):
     break_secondary(settings)
 

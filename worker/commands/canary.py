@@ -68,8 +68,11 @@ def _idle(stores: Stores, ledger: Ledger) -> Iterator[Storage]:
 
 
 def _key(stores: Stores) -> str:
-    """One of this machine's own: two canaries would take each other's away."""
-    return f"{stores.prefix}{FOLDER}/{socket.gethostname() or 'unnamed'}"
+    """One of this machine's own: two canaries would take each other's away.
+
+    Ending in what every store takes that a worker may use, whatever else it refuses.
+    """
+    return f"{stores.prefix}{FOLDER}/{socket.gethostname() or 'unnamed'}.json"
 
 
 def _send(store: Storage, key: str, ledger: Ledger, breaker: Breaker) -> None:
