@@ -66,7 +66,7 @@ class RedisBacklog:
 
 
 class AmqpBacklog:
-    """A queue that only tells how long it is."""
+    """A queue that only tells how long it is; the ledger knows from claims how far it has come."""
 
     def __init__(self, url: str) -> None:
         self._url = url

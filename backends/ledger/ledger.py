@@ -243,8 +243,9 @@ class Ledger(Scripts):
         Args:
             limit: How many at most.
             heads: The jobs whose wakes are at the head of the queue, oldest first; empty where
-                nothing waits there, None where something does and nobody can see what. A job
-                whose own wake is behind them needs no other.
+                nothing waits there, None where something does and nobody can see what: then
+                those that were claimed tell how far the queue has come. A job whose own wake is
+                behind them needs no other.
             rate: How many a second at most, for all who ask together.
         """
         queue = "unseen" if heads is None else "seen" if heads else "nothing"

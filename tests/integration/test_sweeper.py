@@ -16,6 +16,7 @@ from services.timed_ledger import (
     accepted,
     brought_to,
     claimed,
+    finished,
     handed_in,
 )
 from services.waiting import eventually
@@ -54,6 +55,13 @@ class BlindBacklog:
 
     def close(self):
         pass
+
+
+class LongBacklog(RedisBacklog):
+    """What AMQP shows of a queue: whether it is empty."""
+
+    def heads(self):
+        return None if super().heads() else []
 
 
 def work_off(
@@ -95,8 +103,9 @@ def work_off(
     return taken, woken
 
 
-def test_ten_thousand_waiting_jobs_are_hardly_woken_again(redis_url, broker):
-    taken, woken = work_off(redis_url, broker, RedisBacklog)
+@pytest.mark.parametrize("backlog", [RedisBacklog, LongBacklog])
+def test_ten_thousand_waiting_jobs_are_hardly_woken_again(redis_url, broker, backlog):
+    taken, woken = work_off(redis_url, broker, backlog)
     assert MANY == taken
     assert woken.total() < MANY / 100
 
@@ -203,6 +212,56 @@ def test_in_a_queue_that_shows_nothing_a_wake_counts_as_lost_after_ten_minutes(l
     assert [] == ledger.due(10, heads=None)
     ledger.pass_time(601)
     assert [job.id] == ledger.due(10, heads=None)
+
+
+def test_in_such_a_queue_claims_tell_how_far_it_has_come(ledger):
+    # Given ten minutes' worth of jobs, of which every thirtieth lost its wake
+    jobs = []
+    for _ in range(300):
+        jobs.append(accepted(ledger))
+        ledger.pass_time(2)
+    lost = {job.id: number for number, job in enumerate(jobs) if number % 30 == 0}
+
+    # When one after another is taken, which takes twenty minutes
+    woken: dict[str, int] = {}
+    for number, job in enumerate(jobs):
+        if job.id not in lost:
+            claimed(ledger, job)
+            finished(ledger, job)
+            ledger.pass_time(4)
+            woken |= dict.fromkeys(ledger.due(200, heads=None), number)
+
+    # Then those alone are woken, each within a minute and a bit after the queue was past it
+    assert list(lost) == list(woken)
+    assert max(woken[job_id] - lost[job_id] for job_id in lost) * 4 <= 70
+
+
+def test_who_was_woken_twice_does_not_tell_how_far_the_queue_has_come(ledger):
+    twice, waiting = accepted(ledger), accepted(ledger)
+    ledger.pass_time(601)
+    assert {twice.id, waiting.id} == set(ledger.due(10, heads=None))
+    late = accepted(ledger)
+    ledger.pass_time(60)
+
+    # Its first message is taken at last; the second ones are behind that of the late one
+    claimed(ledger, twice)
+
+    assert [] == ledger.due(10, heads=None)
+    claimed(ledger, late)
+    ledger.pass_time(10)
+    assert [] == ledger.due(10, heads=None)
+
+
+def test_where_no_new_job_has_been_claimed_for_long_nothing_tells_it(ledger):
+    early = accepted(ledger)
+    ledger.pass_time(5)
+    waiting = accepted(ledger)
+    claimed(ledger, early)
+    finished(ledger, early)
+    ledger.pass_time(594)
+    assert [] == ledger.due(10, heads=None)
+    ledger.pass_time(60)
+    assert [waiting.id] == ledger.due(10, heads=None)
 
 
 def test_a_job_whose_wakes_are_all_lost_is_woken_once_a_minute(ledger):

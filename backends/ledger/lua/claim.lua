@@ -3,12 +3,22 @@
 local now, node, nonce = clock(), ARGV[2], ARGV[3]
 local lost_max = tonumber(ARGV[7])
 local r = read('v', 'state', 'token', 'lease_until', 'next_at', 'step', 'cancel', 'ending',
-  'deadline', 'outage', 'error_code', 'ws_node', 'lost_tokens')
+  'deadline', 'outage', 'error_code', 'ws_node', 'lost_tokens', 'fence', 'wake', 'accepted_at')
 
 local function answer(ending, token)
   local record = redis.call('HGETALL', job)
   if ending ~= '' then return { 'end', ending, token, record } end
   return { 'go', r.step, token, record }
+end
+
+-- The queue has come to the wake that was sent when this job was accepted: nobody sent it another.
+-- Of a job that was woken again this would not be known: its first wake may come after all.
+local function note_queue()
+  local sent = number(r.accepted_at)
+  if r.fence ~= '0' or r.wake ~= '' then return end
+  if sent > number(redis.call('HGET', stats, 'queue:sent')) then
+    redis.call('HSET', stats, 'queue:sent', sent, 'queue:at', now)
+  end
 end
 
 if r.state == '' then return { 'unknown' } end
@@ -50,5 +60,6 @@ else
   end
   if r.step == 'pin' then redis.call('HSET', job, 'ws_node', node, 'ws_id', nonce) end
 end
+note_queue()
 redis.call('ZREM', waiting, id)
 return answer(ending, lease(nonce, now + ARGV[5]))

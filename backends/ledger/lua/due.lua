@@ -10,7 +10,7 @@ math.randomseed(ARGV[5] * 2 ^ 31)
 
 -- Jobs looked at for each one woken: most of a long queue's need nothing.
 local LOOKS = 5
--- A wake sent this long ago into a queue that nobody can look into counts as lost.
+-- Where nothing tells how far the queue has come, a wake sent this long ago counts as lost.
 local UNSEEN = 600000
 -- Two producers may send in another order than the one they were accepted in.
 local DISORDER = 1000
@@ -37,7 +37,8 @@ local function sent(r)
   return r.fence == '0' and tonumber(r.accepted_at) or nil
 end
 
--- Wakes sent before this have been taken or are lost: the queue is past them.
+-- Wakes sent before this have been taken or are lost: the queue is past them. Its head shows that
+-- where it can be seen, else the last job that was claimed when nobody but its producer had woken it.
 local function passed()
   if queue == 'nothing' then return now end
   for i = 8, #ARGV do
@@ -45,6 +46,9 @@ local function passed()
     local at = r.state == 'open' and sent(r)
     if at and at > 0 then return at - DISORDER end
   end
+  local last = redis.call('HMGET', stats, 'queue:sent', 'queue:at')
+  local age = now - (tonumber(last[2]) or 0)
+  if age >= 0 and age < UNSEEN then return tonumber(last[1]) - DISORDER end
   return now - UNSEEN
 end
 
