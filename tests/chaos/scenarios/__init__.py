@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chaos.scenario import Scenario
 from chaos.scenarios import (
+    broken_off,
     collecting,
     controls,
     emptied,
@@ -26,6 +27,7 @@ SCENARIOS: dict[str, Scenario] = {
         killing.POINTS,
         taking_over.TAKEN_OVER,
         collecting.COLLECTION,
+        broken_off.BROKEN_OFF,
         healing.HEALING,
         redis_faults.REDIS,
         emptied.EMPTIED,

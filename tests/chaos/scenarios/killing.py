@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 
 from chaos.armed import Armed
-from chaos.book import Entry
 from chaos.corpus import Upload
 from chaos.ground import Ground
 from chaos.points import (
@@ -20,6 +19,7 @@ from chaos.points import (
     WORKER_POINTS,
 )
 from chaos.scenario import Scenario
+from chaos.scenarios.producing import known_before, produce
 from chaos.scenarios.striking import armed_ground, dying, wait_until_struck
 
 #: Of a hundred kills so many hit a whole worker with its children, so many its main process.
@@ -95,33 +95,16 @@ def _strike_producers(ground: Ground, armed: Armed) -> None:
     dying = []
     for number, point in enumerate(PRODUCER_POINTS):
         key = f"producer-{number}-{ground.random.getrandbits(32):x}"
-        entry = _known_before(ground, ground.corpus.text(), key)
+        entry = known_before(ground, ground.corpus.text(), key)
         armed.arm(entry.id, f"{point} kill_child")
         ground.book.fault("kill_producer", point)
-        dying.append((number, key, entry, _produce(ground, armed, entry, key)))
+        dying.append((number, key, entry, produce(ground, armed, entry, key)))
     for number, key, entry, process in dying:
         process.wait(timeout=120)
         upload = entry.upload
         if number % 2:  # the others rest on reconcile alone
             ground.uploads.enqueue(upload.content, pipeline=upload.pipeline, idempotency_key=key)
             entry.accepted = time.monotonic()
-
-
-def _known_before(ground: Ground, upload: Upload, key: str) -> Entry:
-    """The id that a request will get, found out by staging it and leaving no trace."""
-    staged = ground.uploads.stage(upload.content, pipeline=upload.pipeline, idempotency_key=key)
-    ground.uploads._clients.stores.staging.delete(staged.key)
-    entry = Entry(staged.id, upload)
-    ground.book.entries[staged.id] = entry
-    return entry
-
-
-def _produce(ground: Ground, armed: Armed, entry: Entry, key: str) -> subprocess.Popen[bytes]:
-    path = ground.folder / f"produced-{entry.id}"
-    path.write_bytes(entry.upload.content)
-    command = [sys.executable, "-m", "chaos.dying_producer"]
-    command += [str(path), entry.upload.pipeline, key]
-    return subprocess.Popen(command, env=dying(ground, armed))
 
 
 def _strike_reconcile(ground: Ground, armed: Armed) -> None:
