@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uploadmill.backends.storage.facts import Facts
@@ -81,6 +82,17 @@ class Ask:
     def page_size(self, most: int) -> int:
         """Entries to ask for at first, where a page has *most* at most."""
         return most if self.limit is None else min(most, self.limit)
+
+
+def only(keys: Sequence[str]) -> str:
+    """The key of ``delete`` with an etag.
+
+    Raises:
+        ValueError: There is none, or there are several.
+    """
+    if len(keys) != 1:
+        raise ValueError("an etag is of one object: name one key")
+    return keys[0]
 
 
 def ask(

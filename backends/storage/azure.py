@@ -145,6 +145,10 @@ class AzureStorage(Skeleton):
         for first in range(0, len(names), BATCH):
             self._delete_batch(names[first : first + BATCH])
 
+    def _delete_state(self, key: str, etag: str) -> None:
+        with asking(self, key, Part(if_match=etag)) as condition:
+            self._blob(key).delete_blob("include", **condition)
+
     def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
         return self._copied(self._stat(source), target, create_only=create_only)
 

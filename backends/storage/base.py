@@ -149,8 +149,19 @@ class Storage(Protocol):
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
 
-    def delete(self, *keys: str) -> None:
-        """Remove objects, in as few requests as the store allows; a missing one is no error."""
+    def delete(self, *keys: str, if_match: str | None = None) -> None:
+        """Remove objects, in as few requests as the store allows; a missing one is no error.
+
+        Args:
+            keys: Any number of them; with *if_match* one.
+            if_match: The etag that the object must have. Local stores, memory, Google and Azure
+                decide it themselves, so nothing that is written meanwhile is lost; other stores
+                look just before they delete.
+
+        Raises:
+            ObjectChanged: Its etag is not *if_match*.
+            ValueError: *if_match* with another number of keys than one.
+        """
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """Remove any number of objects as a stream, and say how many keys there were."""
@@ -167,7 +178,9 @@ class Storage(Protocol):
         """
 
     def move(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
-        """Copy, compare, then delete *source*; killed in between, both are there.
+        """Copy, compare, then delete *source*, if it is still the same (:meth:`delete`).
+
+        Killed in between, both are there.
 
         Raises:
             ObjectNotFound: No *source*.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from uploadmill.backends.storage.arguments import ask
+from uploadmill.backends.storage.arguments import ask, only
 from uploadmill.backends.storage.attempts import Patience, Timing
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.derived import Derived
@@ -22,7 +22,7 @@ from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.sources import Source, opener
 from uploadmill.backends.storage.transfer import transfer
-from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable
+from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound, StorageUnavailable
 
 log = logging.getLogger("uploadmill.storage")
 
@@ -92,11 +92,13 @@ class Composite(Derived):
         check_key(self.name, key)
         return _bare(self._search(key, lambda store: store.stat(key)))
 
-    def delete(self, *keys: str) -> None:
+    def delete(self, *keys: str, if_match: str | None = None) -> None:
         """See :meth:`Storage.delete`; in all stores, also where one of them fails."""
         for key in keys:
             check_key(self.name, key)
-        if keys:
+        if if_match is not None:
+            self._delete_state(only(keys), if_match)
+        elif keys:
             everywhere(self._members, lambda store: store.delete(*keys), self._timing)
 
     def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
@@ -188,6 +190,24 @@ class Composite(Derived):
         """See :meth:`Storage.close`."""
         for member in self._members:
             member.store.close()
+
+    def _delete_state(self, key: str, etag: str) -> None:
+        """Remove what is found under a key, if it has this etag, and what it covers elsewhere."""
+        states: dict[str, str] = {}
+
+        def look(store: Storage) -> None:
+            with suppress(ObjectNotFound):
+                states[store.name] = store.stat(key).etag
+
+        def remove(store: Storage) -> None:
+            if store.name in states:
+                store.delete(key, if_match=states[store.name])
+
+        everywhere(self._members, look, self._timing)
+        found = [states[member.name] for member in self._ranked(key) if member.name in states]
+        if found and found[0] != etag:
+            raise ObjectChanged(self.name, key)
+        everywhere(self._members, remove, self._timing)
 
     def _search(
         self, key: str, ask: Callable[[Storage], T], pauses: Sequence[float] | None = None

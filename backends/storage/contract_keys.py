@@ -22,7 +22,7 @@ from uploadmill.backends.storage.contract_ground import (
 from uploadmill.backends.storage.contract_put import METADATA
 from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.keys import MAX_KEY, MAX_SEGMENT, RESERVED
-from uploadmill.errors import InvalidKey, ObjectExists, ObjectNotFound
+from uploadmill.errors import InvalidKey, ObjectChanged, ObjectExists, ObjectNotFound
 
 #: Each could lead out of a prefix on some store, or could not be stored on another.
 HOSTILE_KEYS = (
@@ -126,6 +126,21 @@ def delete_removes_what_it_names(ground: Ground) -> None:
     ground.storage.delete()
     ground.storage.delete(ground.key("deletes"))
     same(SMALL, content(ground.storage, keys[1]), "an object below a deleted folder name")
+
+
+def delete_minds_if_match(ground: Ground) -> None:
+    """Only the very state that was asked for goes; nothing there is no error."""
+    storage, key = ground.storage, ground.key("delete-matched")
+    before = storage.put(key, SMALL)
+    storage.put(key, b"other")
+    raises(ObjectChanged, lambda: storage.delete(key, if_match=before.etag), "with an old etag")
+    same(b"other", content(storage, key), "the bytes of what has another etag")
+    two = (key, ground.key("delete-matched-too"))
+    raises(ValueError, lambda: storage.delete(*two, if_match=before.etag), "two keys, one etag")
+    now = storage.stat(key).etag
+    storage.delete(key, if_match=now)
+    raises(ObjectNotFound, lambda: storage.stat(key), "stat after delete with its etag")
+    storage.delete(key, if_match=now)
 
 
 def delete_of_a_hostile_key_removes_nothing(ground: Ground) -> None:
@@ -255,6 +270,7 @@ CHECKS = (
     strange_keys_work,
     a_key_below_a_key_harms_neither,
     delete_removes_what_it_names,
+    delete_minds_if_match,
     delete_of_a_hostile_key_removes_nothing,
     copy_keeps_everything,
     copy_overwrites_or_refuses,

@@ -17,7 +17,6 @@ from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.errors import (
     IntegrityError,
-    ObjectChanged,
     ObjectExists,
     ObjectNotFound,
     SizeLimitExceeded,
@@ -98,9 +97,7 @@ class Derived(Storage, ABC):
         copied = self.copy(source, target, create_only=create_only)
         if (copied.size, facts_of(copied)) != (before.size, facts_of(before)):
             raise IntegrityError(self.name, target, "the copy is not the original")
-        if self.stat(source).etag != before.etag:
-            raise ObjectChanged(self.name, source)
-        self.delete(source)
+        self.delete(source, if_match=before.etag)
         return copied
 
     def _must_have(self, feature: Feature, key: str) -> None:

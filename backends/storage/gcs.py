@@ -30,7 +30,13 @@ from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.skeleton import Skeleton
-from uploadmill.errors import InvalidSettings, ObjectExists, ObjectNotFound, Unsupported
+from uploadmill.errors import (
+    InvalidSettings,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    Unsupported,
+)
 
 #: Bytes of one chunk, and of the largest object that is sent in one request: what a put holds in
 #: memory.
@@ -199,9 +205,14 @@ class GoogleStorage(Skeleton):
             for _ in pool.map(self._delete_one, keys):
                 pass
 
-    def _delete_one(self, key: str) -> None:
+    def _delete_one(self, key: str, generation: int | None = None) -> None:
         with contextlib.suppress(ObjectNotFound), self._objects.asking(key):
-            self._objects.blob(key).delete(**self._bucket.how())
+            self._objects.blob(key).delete(if_generation_match=generation, **self._bucket.how())
+
+    def _delete_state(self, key: str, etag: str) -> None:
+        if not etag.isdecimal():
+            raise ObjectChanged(self.name, key)
+        self._delete_one(key, int(etag))
 
     def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
         return copied(self._objects, Copy(source, target, create_only=create_only))

@@ -103,6 +103,42 @@ class LocalStorage(Skeleton):
             with translated(self.name), contextlib.suppress(*ABSENT):
                 self._remove(key)
 
+    def _delete_state(self, key: str, etag: str) -> None:
+        """Remove an object if it has this etag.
+
+        It is taken away first, and looked at then: one that was written since the first look is
+        put back, and is missing for that moment.
+        """
+        if self._stat(key).etag != etag:
+            raise ObjectChanged(self.name, key)
+        with self._incoming() as incoming:
+            taken = self._take(incoming, key)
+            if taken != etag:
+                self._put_back(incoming, key, taken)
+                raise ObjectChanged(self.name, key)
+        sidecar.remove(self._root, key, taken)
+        prune(self._root, key.split("/")[:-1])
+
+    def _take(self, incoming: Incoming, key: str) -> str:
+        """Take an object away, into *incoming*; its state."""
+        *segments, last = key.split("/")
+        with translated(self.name):
+            try:
+                with folder(self._root, segments) as descriptor:
+                    taken = incoming.take(descriptor, last)
+                    os.fsync(descriptor)
+            except ABSENT:
+                raise ObjectNotFound(self.name, key) from None
+        return state_of(taken)
+
+    def _put_back(self, incoming: Incoming, key: str, state: str) -> None:
+        """Show an object again that was taken away, unless there is a newer one by now."""
+        try:
+            with translated(self.name):
+                self._publish(incoming, key, create_only=True)
+        except ObjectExists:
+            sidecar.remove(self._root, key, state)
+
     def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
         self._refuse_taken(target, create_only=create_only)
         with self._open(source, Part()) as stream, self._incoming() as incoming:

@@ -58,6 +58,16 @@ class Incoming:
         else:
             os.replace(self._name, name, **places)  # noqa: PTH105 (between descriptors)
 
+    def take(self, source: int, name: str) -> os.stat_result:
+        """Take the file *name* out of the folder *source*, in place of what was written here.
+
+        Raises:
+            FileNotFoundError: There is none.
+            NotADirectoryError: It is a folder, and stays where it is.
+        """
+        os.replace(name, self._name, src_dir_fd=source, dst_dir_fd=self._area)
+        return os.stat(self._name, dir_fd=self._area, follow_symlinks=False)
+
     def discard(self) -> None:
         """Let go; the file itself goes too where it has no other name."""
         os.close(self.descriptor)

@@ -82,6 +82,12 @@ class MemoryStorage(Skeleton):
             for key in keys:
                 self._retire(key)
 
+    def _delete_state(self, key: str, etag: str) -> None:
+        with self._lock:
+            if self._find(key).stat.etag != etag:
+                raise ObjectChanged(self.name, key)
+            self._retire(key)
+
     def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
         found = self._find(source)
         return self._keep(

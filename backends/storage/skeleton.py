@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal
 
-from uploadmill.backends.storage.arguments import Ask, Part, Write, ask
+from uploadmill.backends.storage.arguments import Ask, Part, Write, ask, only
 from uploadmill.backends.storage.derived import Derived
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
@@ -27,7 +27,7 @@ from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.sniffing import HEAD, content_type_of
 from uploadmill.backends.storage.sources import Source, opener
-from uploadmill.errors import ObjectExists, ObjectNotFound, Unsupported
+from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound, Unsupported
 
 
 class Skeleton(Derived):
@@ -119,11 +119,14 @@ class Skeleton(Derived):
         check_key(self.name, key)
         return self._stat(key)
 
-    def delete(self, *keys: str) -> None:
+    def delete(self, *keys: str, if_match: str | None = None) -> None:
         """See :meth:`Storage.delete`."""
         for key in keys:
             check_key(self.name, key)
-        if keys:
+        if if_match is not None:
+            with suppress(ObjectNotFound):
+                self._delete_state(only(keys), if_match)
+        elif keys:
             self._delete(keys)
 
     def copy(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
@@ -221,6 +224,12 @@ class Skeleton(Derived):
     @abstractmethod
     def _delete(self, keys: tuple[str, ...]) -> None:
         """Remove objects; one at least is named."""
+
+    def _delete_state(self, key: str, etag: str) -> None:
+        """Remove an object if it has this etag; here for stores that know no such condition."""
+        if self._stat(key).etag != etag:
+            raise ObjectChanged(self.name, key)
+        self._delete((key,))
 
     @abstractmethod
     def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:

@@ -82,7 +82,7 @@ def bring(source: Storage, key: str, target: Storage) -> bool:
         sha256 = _copied(source, found, target)
         if sha256 is not None:
             _prove(target, key, found, sha256)
-        _remove(source, found)
+        source.delete(key, if_match=found.etag)
     except ObjectNotFound:
         return False
     return True
@@ -152,10 +152,3 @@ def _prove(target: Storage, key: str, found: ObjectStat, sha256: str) -> None:
     hashing.verify(target.name, key, sha256)
     if hashing.size != found.size:
         raise IntegrityError(target.name, key, "the copy has another size")
-
-
-def _remove(source: Storage, found: ObjectStat) -> None:
-    """Delete the original, if it is still what was looked at."""
-    if source.stat(found.key).etag != found.etag:
-        raise ObjectChanged(source.name, found.key)
-    source.delete(found.key)

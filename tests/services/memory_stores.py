@@ -47,9 +47,9 @@ class MoodyStorage(MemoryStorage):
         self._answer()
         return super().stat(key)
 
-    def delete(self, *keys: str) -> None:
+    def delete(self, *keys: str, **options: Any) -> None:
         self._answer()
-        super().delete(*keys)
+        super().delete(*keys, **options)
 
     def list(self, prefix: str = "") -> Any:
         self._answer()

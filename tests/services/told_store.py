@@ -92,9 +92,9 @@ class ToldStore(MemoryStorage):
         self._call("stat")
         return super().stat(key)
 
-    def delete(self, *keys: str) -> None:
+    def delete(self, *keys: str, **options: Any) -> None:
         self._call("delete")
-        super().delete(*keys)
+        super().delete(*keys, **options)
 
     def copy(self, *keys: str, **options: Any) -> Any:
         self._call("copy")

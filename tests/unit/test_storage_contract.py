@@ -2,9 +2,11 @@
 
 # ruff: noqa: ARG002 (a broken method takes what it ignores)
 
+import contextlib
 import itertools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from uploadmill.backends.storage.objects import Folder
 from uploadmill.backends.storage.sources import CHUNK, opener
 from uploadmill.errors import (
     InvalidKey,
+    ObjectChanged,
     ObjectExists,
     ObjectNotFound,
     SizeLimitExceeded,
@@ -341,37 +344,60 @@ class ReadsNothingWhereNothingIs(Broken):
 
 
 class DeleteRaisesOnMissing(Broken):
-    def delete(self, *keys):
+    def delete(self, *keys, **options):
         for key in keys:
             self.stat(key)
-        super().delete(*keys)
+        super().delete(*keys, **options)
 
 
 class DeletesTheFirstOnly(Broken):
-    def delete(self, *keys):
-        super().delete(*keys[:1])
+    def delete(self, *keys, **options):
+        super().delete(*keys[:1], **options)
 
 
 class DeletesByPrefix(Broken):
-    def delete(self, *keys):
-        super().delete(*keys)
+    def delete(self, *keys, **options):
+        super().delete(*keys, **options)
         super().delete(*[stat.key for key in keys for stat in self.list(key)])
 
 
 class DeletesOneByOne(Broken):
-    def delete(self, *keys):
+    def delete(self, *keys, **options):
         for key in keys:
-            super().delete(key)
+            super().delete(key, **options)
 
 
 class DeletesOnePage(Broken):
-    def delete(self, *keys):
-        super().delete(*keys[:100])
+    def delete(self, *keys, **options):
+        super().delete(*keys[:100], **options)
 
 
 class DeletesNothing(Broken):
-    def delete(self, *keys):
+    def delete(self, *keys, **options):
         super().delete(*keys[:0])
+
+
+class DeletesAnyState(Broken):
+    def delete(self, *keys, if_match=None):
+        super().delete(*keys)
+
+
+class DeletesNoState(Broken):
+    def delete(self, *keys, if_match=None):
+        if if_match is None:
+            super().delete(*keys)
+
+
+class DeletesNoMissingState(Broken):
+    def delete(self, *keys, if_match=None):
+        if if_match is not None and not any(map(self.exists, keys)):
+            raise ObjectNotFound(self.name, keys[0])
+        super().delete(*keys, if_match=if_match)
+
+
+class DeletesTheFirstOfAState(Broken):
+    def delete(self, *keys, if_match=None):
+        super().delete(*(keys if if_match is None else keys[:1]), if_match=if_match)
 
 
 class CopyForgetsMetadata(Broken):
@@ -688,8 +714,8 @@ class VersionsByPrefix(Broken):
 
 
 class VersionsGoWithTheObject(Broken):
-    def delete(self, *keys):
-        super().delete(*keys)
+    def delete(self, *keys, **options):
+        super().delete(*keys, **options)
         for key in keys:
             self._older.pop(key, None)
 
@@ -894,6 +920,23 @@ def test_the_contract_catches(broken):
 def test_the_contract_catches_nothing_where_nothing_is_broken():
     with served(Broken()) as storage:
         assert [] == list(faults(storage))
+
+
+@pytest.mark.parametrize("make", [lambda _: MemoryStorage(), LocalStorage], ids=["memory", "local"])
+def test_of_an_overwrite_and_a_delete_by_etag_the_overwrite_stays(make, tmp_path):
+    storage = make(tmp_path)
+
+    def delete(etag):
+        with contextlib.suppress(ObjectChanged):
+            storage.delete("a", if_match=etag)
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in range(50):
+            before = storage.put("a", b"old")
+            new = f"new {each}".encode()
+            both = [pool.submit(delete, before.etag), pool.submit(storage.put, "a", new)]
+            assert [] == [done.exception() for done in both if done.exception()]
+            assert new == storage.read("a", 100)
 
 
 def test_the_race_checks_pass_on_a_good_store_every_time():

@@ -12,8 +12,10 @@ import pytest
 from uploadmill.backends.storage import local_sidecar as sidecar
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.local import LocalStorage
+from uploadmill.backends.storage.local_incoming import Incoming
 from uploadmill.errors import (
     InvalidKey,
+    ObjectChanged,
     ObjectExists,
     ObjectNotFound,
     StorageUnavailable,
@@ -241,6 +243,67 @@ def test_puts_survive_deletes_that_remove_their_folders(storage):
         thread.join()
 
     assert [] == [stat.key for stat in storage.list() if stat.key != "a/b/c/other"]
+
+
+def overtaken(monkeypatch, *writes):
+    """Let others write just before, and just after, a file is taken away to be deleted."""
+    take, before, after = Incoming.take, *(*writes, lambda: None)[:2]
+
+    def slow(incoming, *place):
+        before()
+        taken = take(incoming, *place)
+        after()
+        return taken
+
+    monkeypatch.setattr(Incoming, "take", slow)
+
+
+def test_what_is_written_between_look_and_delete_is_put_back(storage, root, monkeypatch):
+    before = storage.put("a/b", b"old")
+    overtaken(monkeypatch, lambda: storage.put("a/b", b"new", metadata={"of": "new"}))
+
+    with pytest.raises(ObjectChanged):
+        storage.delete("a/b", if_match=before.etag)
+
+    assert b"new" == content(storage, "a/b")
+    assert {"of": "new"} == storage.stat("a/b").metadata
+    assert 1 == len(internal_files(root))
+
+
+def test_what_is_written_while_another_is_put_back_is_newer(storage, root, monkeypatch):
+    before = storage.put("a", b"old")
+    newer, newest = (lambda given=given: storage.put("a", given) for given in (b"new", b"newest"))
+    overtaken(monkeypatch, newer, newest)
+
+    with pytest.raises(ObjectChanged):
+        storage.delete("a", if_match=before.etag)
+
+    assert b"newest" == content(storage, "a")
+    assert 1 == len(internal_files(root))
+
+
+def test_a_move_keeps_what_is_written_before_its_delete(storage, monkeypatch):
+    storage.put("a", b"old")
+    overtaken(monkeypatch, lambda: storage.put("a", b"new"))
+
+    with pytest.raises(ObjectChanged):
+        storage.move("a", "b")
+
+    assert (b"new", b"old") == (content(storage, "a"), content(storage, "b"))
+
+
+def test_a_folder_in_the_place_of_what_is_deleted_stays(storage, root, monkeypatch):
+    before = storage.put("a", b"old")
+
+    def replace():
+        storage.delete("a")
+        storage.put("a/b", b"new")
+
+    overtaken(monkeypatch, replace)
+    storage.delete("a", if_match=before.etag)
+
+    assert b"new" == content(storage, "a/b")
+    assert 1 == len(internal_files(root))
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ SERVER_FAULTS = {
     "put_create_only_has_one_winner_when_large",
     # It looks at no condition of a rewrite.
     "copy_create_only_has_one_winner",
+    # It looks at no condition of a delete; test_gcs_delete.py does.
+    "delete_minds_if_match",
     # A patch that takes the last entry from an access list changes nothing. Google's lists keep
     # the owner; test_access_is_taken_from_everybody_and_nobody_else has such a list.
     "access_levels_are_kept",
