@@ -15,12 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from chaos.plain import measuring as plain_celery
 from chaos.scenario import run
 from chaos.scenarios import CONTROLS, SCENARIOS
 from uploadmill.worker.embedded.processes import TETHER
 
 COLUMNS = "{:<18} {:>6} {:>7} {:>6} {:>8} {:>6} {:>8} {:>8}"
 HEADINGS = ("scenario", "jobs", "faults", "lost", "doubled", "wrong", "worst s", "took s")
+
+#: What is told of Celery alone; whatever it is, it is no fault of ours.
+COMPARED = ("jobs", "lost", "doubled")
 
 #: How many violations of a scenario are printed.
 SHOWN = 10
@@ -30,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.play:
         return play(options)
-    names = options.only.split(",") if options.only else [*SCENARIOS, *CONTROLS]
+    names = options.only.split(",") if options.only else every(short=options.short)
     seed = random.randrange(2**32) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     print(f"seed {seed}, {'short' if options.short else 'long'} form, files in {folder}")
@@ -38,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(rows))
     print(json.dumps(summary(rows)))
     return 0 if as_it_must_be(rows) else 1
+
+
+def every(*, short: bool) -> list[str]:
+    """What is played; what Celery alone loses is measured in the long form."""
+    return [*SCENARIOS, *CONTROLS, *([] if short else [plain_celery.NAME])]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -53,8 +62,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def play(options: argparse.Namespace) -> int:
     """One scenario in this process; its row goes to the folder."""
-    scenario = {**SCENARIOS, **CONTROLS}[options.play]
-    row = run(scenario, options.folder, seed=options.seed, short=options.short)
+    how: dict[str, Any] = {"seed": options.seed, "short": options.short}
+    if options.play == plain_celery.NAME:
+        row = plain_celery.measure(options.folder, **how)
+    else:
+        row = run({**SCENARIOS, **CONTROLS}[options.play], options.folder, **how)
     (options.folder / "row.json").write_text(json.dumps(row.as_json()))
     return 0
 
@@ -94,14 +106,15 @@ def _row_of(folder: Path, name: str, status: int) -> dict[str, Any]:
         return row
     last = (folder / "output.txt").read_text().strip().splitlines()[-1:] or ["it said nothing"]
     broke = f"the scenario itself broke with {status}: {last[0]}"
-    numbers = dict.fromkeys(("jobs", "lost", "doubled", "worst_delay", "seconds"), 0)
+    numbers = dict.fromkeys(("jobs", "lost", "doubled", "worst_delay", "seconds", "cpu"), 0)
     return {"name": name, **numbers, "wrong": 1, "faults": {}, "violations": [broke]}
 
 
 def tell(row: dict[str, Any]) -> None:
     """What is known of a scenario that has just ended."""
     faults = ", ".join(f"{kind} {count}" for kind, count in sorted(row["faults"].items()))
-    print(f"{row['name']}: {row['jobs']} jobs in {row['seconds']} s; {faults or 'no faults'}")
+    took = f"{row['seconds']} s, {row['cpu']} s of CPU"
+    print(f"{row['name']}: {row['jobs']} jobs in {took}; {faults or 'no faults'}")
     for name, value in row.get("measured", {}).items():
         print(f"    {name}: {value:.1f}")
     for violation in row["violations"][:SHOWN]:
@@ -135,7 +148,10 @@ def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "heal_off": "wrong",
     }
     controls = {name: {kind: rows[name][kind]} for name, kind in found.items() if name in rows}
-    return {"scenarios": scenarios, "controls": controls}
+    told = {"scenarios": scenarios, "controls": controls}
+    if plain := rows.get(plain_celery.NAME):
+        told["compared"] = {plain_celery.NAME: {kind: plain[kind] for kind in COMPARED}}
+    return told
 
 
 def as_it_must_be(rows: dict[str, dict[str, Any]]) -> bool:

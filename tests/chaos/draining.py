@@ -27,13 +27,13 @@ def drained(places: Places, book: Book) -> bool:
     ):
         if client.zcard(OPEN) or not all(entry.ended for entry in book.accepted):
             return False
-        _let_hours_pass(client)
+        let_hours_pass(client)
         left = waiting_lists(client) or client.exists(UNACKED, UNACKED_INDEX)
         return not left and not any(any((at / "jobs").glob("*")) for at in places.workspaces)
     return False
 
 
-def _let_hours_pass(client: redis.Redis) -> None:
+def let_hours_pass(client: redis.Redis) -> None:
     """The visibility timeout is over: messages of killed workers come back, to be dropped."""
     client.delete(UNACKED_MUTEX)
     for message in client.zrange(UNACKED_INDEX, 0, -1):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF
 from typing import Any
 
 from chaos.ground import Ground
@@ -42,7 +44,14 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a scenario."""
+    """What came of a scenario.
+
+    Attributes:
+        worst_delay: Seconds from a job's acceptance to its end.
+        seconds: That the whole took.
+        cpu: Seconds of CPU, of this process and of all that it saw end.
+        looks: Of the watcher.
+    """
 
     name: str
     seed: int
@@ -53,12 +62,19 @@ class Row:
     wrong: int
     worst_delay: float
     seconds: float
+    cpu: float
     looks: int
     measured: Mapping[str, float]
     violations: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def cpu_seconds() -> float:
+    """Of this process, and of all that it or its children have waited for."""
+    own, children = (resource.getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def run(scenario: Scenario, folder: Path, *, seed: int, short: bool) -> Row:
@@ -92,6 +108,7 @@ def run(scenario: Scenario, folder: Path, *, seed: int, short: bool) -> Row:
         wrong=len(book.wrong),
         worst_delay=round(book.worst_delay, 1),
         seconds=round(time.monotonic() - began, 1),
+        cpu=round(cpu_seconds(), 1),
         looks=made.watcher.looks,
         measured=dict(book.measured),
         violations=tuple(

@@ -1,0 +1,1 @@
+"""What Celery alone loses when its workers are killed: why no promise rests on a message."""
