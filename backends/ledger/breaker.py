@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ TIMEOUT = 0.05
 #: ``TIMEOUT``, the others nothing: half a percent.
 UNANSWERED = 10.0
 
+#: Seconds for which a host that alone was refused may leave its probe undone; then it is gone.
+GONE = 600.0
+
 #: Seconds for which a closed circuit is taken to be closed without asking.
 FRESH = 1.0
 
@@ -43,13 +47,19 @@ class SharedBreakers:
         redis_url: The ledger's.
         settings: When circuits open, and for how long; alike in all processes.
         scripts: Instead of connections of their own; for tests.
+        host: Whose processes have the same credentials, and meet the same refusals.
     """
 
     def __init__(
-        self, redis_url: str, settings: BreakerSettings, scripts: Scripts | None = None
+        self,
+        redis_url: str,
+        settings: BreakerSettings,
+        scripts: Scripts | None = None,
+        host: str | None = None,
     ) -> None:
         self._scripts = scripts or Scripts(redis_url, TIMEOUT)
         self._settings = settings
+        self.host = host or socket.gethostname()
         self._silent_until = 0.0
         self._breakers: dict[str, SharedBreaker] = {}
 
@@ -78,6 +88,7 @@ class SharedBreakers:
                     probe,
                     reason,
                     "1" if refuses else "",
+                    self.host,
                     settings.failures,
                     _ms(settings.window),
                     _ms(settings.open),
@@ -130,14 +141,21 @@ class SharedBreaker:
             log.warning("circuit_closed", extra={"store": self._store})
 
     def failed(self, admission: Admission, error: StorageUnavailable) -> None:
-        """The store did not answer, or refuses everybody."""
+        """The store did not answer, or refuses us."""
         self._has_failed = True
         circuit, changed = self._shared.ask(
             self._store, "failed", admission.probe, error.reason, refuses=not error.retry_here
         )
         self._note(circuit)
         if changed:
-            log.error("circuit_opened", extra={"store": self._store, "reason": error.reason})
+            extra = {"store": self._store, "host": self._shared.host, "reason": error.reason}
+            log.error("circuit_opened", extra=extra)
+
+    def unsure(self, admission: Admission) -> None:
+        """Nobody learned of the store: a probe is the next caller's."""
+        if admission.probe:
+            circuit, _ = self._shared.ask(self._store, "unsure", admission.probe)
+            self._note(circuit)
 
     def _note(self, circuit: Circuit) -> None:
         fresh = time.monotonic() + FRESH if circuit is Circuit.CLOSED else 0.0
@@ -154,6 +172,7 @@ class CircuitState:
         reason: Of the last failure while it opened; empty where it never did.
         openings: How often it has opened since Redis was last empty.
         failures: In the present window.
+        only: The one host for which it is open, because the store refuses that; empty: for all.
     """
 
     circuit: Circuit
@@ -161,6 +180,12 @@ class CircuitState:
     reason: str
     openings: int
     failures: int
+    only: str
+
+    @property
+    def whose(self) -> str:
+        """For whom it is not closed, in words; nothing where that is everybody."""
+        return f" on {self.only} alone" if self.only else ""
 
 
 def circuits(scripts: Scripts) -> Mapping[str, CircuitState]:
@@ -183,13 +208,16 @@ def _state(kept: Mapping[str, object], now: int) -> CircuitState:
         reason=str(kept["reason"]),
         openings=int(str(kept["openings"])),
         failures=int(str(kept["failures"])),
+        only=str(kept.get("only", "")),
     )
 
 
 def _circuit(kept: Mapping[str, object], now: int) -> Circuit:
-    if kept["closed"]:
+    due = float(str(kept.get("retry_at", 0)))
+    gone = bool(kept.get("only")) and now - due > _ms(GONE)
+    if kept["closed"] or gone:
         return Circuit.CLOSED
-    return Circuit.OPEN if now < float(str(kept["retry_at"])) else Circuit.HALF_OPEN
+    return Circuit.OPEN if now < due else Circuit.HALF_OPEN
 
 
 def _ms(seconds: float) -> int:

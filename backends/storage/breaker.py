@@ -51,7 +51,10 @@ class Breaker(Protocol):
         """The store answered."""
 
     def failed(self, admission: Admission, error: StorageUnavailable) -> None:
-        """The store did not; one that refuses everybody is given up at once."""
+        """The store did not; one that refuses us is given up at once."""
+
+    def unsure(self, admission: Admission) -> None:
+        """The call ended, and nobody learned of the store."""
 
 
 class AlwaysClosed:
@@ -66,6 +69,9 @@ class AlwaysClosed:
 
     def failed(self, admission: Admission, error: StorageUnavailable) -> None:
         """See :meth:`Breaker.failed`."""
+
+    def unsure(self, admission: Admission) -> None:
+        """See :meth:`Breaker.unsure`."""
 
 
 ALWAYS_CLOSED = AlwaysClosed()
@@ -99,5 +105,9 @@ def admitted(breaker: Breaker, store: str) -> Iterator[None]:
         raise
     except (ObjectNotFound, ObjectExists, ObjectChanged):
         breaker.succeeded(admission)
+        raise
+    except BaseException:
+        # A broken source, a wrong argument, a process that is to end.
+        breaker.unsure(admission)
         raise
     breaker.succeeded(admission)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from uploadmill.backends.ledger import breaker as breaker_module
 from uploadmill.backends.ledger.breaker import CIRCUITS, SharedBreakers, circuits
 from uploadmill.backends.ledger.scripts import Scripts
 from uploadmill.backends.storage.breaker import Circuit, admitted
-from uploadmill.errors import ObjectNotFound, StorageUnavailable
+from uploadmill.errors import IntegrityError, ObjectNotFound, StorageUnavailable
 
 
 @pytest.fixture
@@ -33,9 +34,9 @@ def ledger(redis_url, monkeypatch):
         yield ledger
 
 
-def process_of(ledger: TimedLedger) -> SharedBreakers:
+def process_of(ledger: TimedLedger, host: str = "one") -> SharedBreakers:
     """The breakers of one more process, by the clock of the test."""
-    return SharedBreakers("", SETTINGS, scripts=ledger)
+    return SharedBreakers("", SETTINGS, scripts=ledger, host=host)
 
 
 def silent(store: str = "primary") -> StorageUnavailable:
@@ -78,6 +79,71 @@ def test_a_refusal_opens_at_once(ledger):
     fail(process_of(ledger)("primary"), refusing())
 
     assert not process_of(ledger)("primary").enter().allowed
+
+
+def test_who_alone_is_refused_is_alone_with_it(ledger, caplog):
+    # Given two hosts, one of which has wrong credentials
+    wrong, beside = (process_of(ledger, "wrong")("primary") for _ in range(2))
+    right = process_of(ledger, "right")("primary")
+
+    # When it is refused
+    fail(wrong, refusing())
+
+    # Then no process of this host asks any more, and all the others do
+    assert [False, False, True] == [each.enter().allowed for each in (wrong, beside, right)]
+    assert "" == right.enter().probe
+    assert ("wrong", Circuit.OPEN) == only_and_circuit(ledger)
+    assert ["wrong"] == [each.host for each in caplog.records if each.message == "circuit_opened"]
+
+    # And it finds out by itself when it is let in
+    ledger.pass_time(11)
+    wrong.succeeded(wrong.enter())
+    assert beside.enter().allowed
+    assert ("", Circuit.CLOSED) == only_and_circuit(ledger)
+
+
+def only_and_circuit(ledger: TimedLedger) -> tuple[str, Circuit]:
+    state = circuits(ledger)["primary"]
+    return state.only, state.circuit
+
+
+def test_a_store_that_refuses_a_second_host_is_asked_by_nobody(ledger):
+    one, two, three = (process_of(ledger, host)("primary") for host in ("one", "two", "three"))
+    fail(one, refusing())
+
+    fail(two, refusing())
+
+    assert [False] * 3 == [each.enter().allowed for each in (one, two, three)]
+    assert ("", Circuit.OPEN) == only_and_circuit(ledger)
+
+
+def test_a_store_that_falls_silent_while_one_host_is_refused_is_asked_by_nobody(ledger):
+    refused, other, third = (process_of(ledger, host)("primary") for host in ("a", "b", "c"))
+    fail(refused, refusing())
+
+    fail(other, times=SETTINGS.failures)
+
+    assert [False] * 3 == [each.enter().allowed for each in (refused, other, third)]
+
+
+def test_a_host_that_is_gone_is_no_alarm_for_ever(ledger):
+    fail(process_of(ledger, "gone")("primary"), refusing())
+    probe_was_due(ledger, ago=1)
+    assert ("gone", Circuit.HALF_OPEN) == only_and_circuit(ledger)
+
+    probe_was_due(ledger, ago=601)
+
+    assert ("gone", Circuit.CLOSED) == only_and_circuit(ledger)
+    ledger.pass_time(11)
+    assert process_of(ledger, "gone")("primary").enter().probe, "should it come back"
+
+
+def probe_was_due(ledger: TimedLedger, ago: float) -> None:
+    """By the clock of Redis: people are shown what holds now."""
+    seconds, _ = ledger.redis.time()
+    kept = json.loads(ledger.redis.hget(CIRCUITS, "primary"))
+    kept["retry_at"] = (seconds - ago) * 1000
+    ledger.redis.hset(CIRCUITS, "primary", json.dumps(kept))
 
 
 def test_failures_that_lie_far_apart_open_nothing(ledger):
@@ -147,6 +213,21 @@ def test_a_prober_that_was_killed_is_replaced(ledger):
     ledger.pass_time(59)
     assert not two.enter().allowed
     ledger.pass_time(2)
+    assert two.enter().probe
+
+
+@pytest.mark.parametrize(
+    "error", [IntegrityError("primary", "a"), FileNotFoundError("the source"), SystemExit(0)]
+)
+def test_a_probe_that_learns_nothing_of_the_store_is_the_next_callers(ledger, error):
+    one, two = (process_of(ledger)("primary") for _ in range(2))
+    fail(one, refusing())
+    ledger.pass_time(11)
+
+    with pytest.raises(type(error)), admitted(one, "primary"):
+        raise error
+
+    assert Circuit.OPEN == stands(ledger)
     assert two.enter().probe
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from click.testing import CliRunner
@@ -132,8 +133,11 @@ def test_a_canary_that_does_not_come_back_raises_an_alarm(settings):
 def test_a_canary_finds_out_whether_a_primary_is_back_that_nobody_uses(settings):
     with closing(open_circuit(settings, "primary")):
         assert eventually(lambda: Circuit.HALF_OPEN == circuit_of(settings, "primary"))
-        assert Level.WARNING == found_by_check(settings)["primary circuit"].level
-        assert "access denied" in run("stats").output
+        finding, whose = found_by_check(settings)["primary circuit"], f"on {gethostname()} alone"
+        assert (Level.WARNING, True) == (finding.level, whose in finding.what)
+        shown_to_people = run("stats").output
+        assert "access denied" in shown_to_people
+        assert whose in shown_to_people
 
         assert {"primary", "secondary"} == {*shown("canary")}
 

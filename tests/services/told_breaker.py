@@ -26,6 +26,9 @@ class ToldBreaker:
         self.heard.append("failed")
         self.is_open = self.heard.count("failed") == self.opens_after
 
+    def unsure(self, admission: Admission) -> None:
+        self.heard.append("unsure")
+
 
 class ToldBreakers:
     """One for each store; ``opened`` names those that let nobody through."""

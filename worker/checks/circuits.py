@@ -32,7 +32,7 @@ def check_circuits(settings: Settings) -> Iterator[Finding]:
         if state.circuit is not Circuit.CLOSED:
             yield warning(
                 f"{store} circuit",
-                f"{state.circuit} for {state.since:.0f} s: {state.reason}",
+                f"{state.circuit}{state.whose} for {state.since:.0f} s: {state.reason}",
                 ROLES.get(store, "its objects go elsewhere"),
                 f"mend the store; a job or canary asks it again after {settings.breaker.open:g} s",
             )

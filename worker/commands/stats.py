@@ -47,7 +47,7 @@ def _each(states: Mapping[str, CircuitState] | Mapping[str, CanaryState]) -> dic
 
 def _circuits(broken: Mapping[str, CircuitState]) -> Iterator[Row]:
     for store, state in broken.items():
-        what = f"for {_age(state.since)}, opened {state.openings} times"
+        what = f"for {_age(state.since)}{state.whose}, opened {state.openings} times"
         why = f": {state.reason}" if state.circuit is not Circuit.CLOSED else ""
         yield f"circuit {store}", state.circuit, what + why
 

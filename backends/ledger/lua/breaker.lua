@@ -1,14 +1,18 @@
 -- breaker: one store's circuit, shared by all processes.
--- KEYS circuits   ARGV store, 'enter' | 'succeeded' | 'failed', probe token ('' none), reason,
---      '1' where the store refuses everybody, failures that open, window ms, open ms, probe ms
--- Answers how the circuit stands, and '1' where this call has changed that.
+-- KEYS circuits   ARGV store, 'enter' | 'succeeded' | 'failed' | 'unsure', probe token ('' none),
+--      reason, '1' where the store refuses us, our host, failures that open, window ms, open ms,
+--      probe ms
+-- Answers how the circuit stands for us, and '1' where this call has changed that.
 local now, store, verb, token = clock(), ARGV[1], ARGV[2], ARGV[3]
-local reason, refuses, most = ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
-local window, pause, probing = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local reason, refuses, host, most = ARGV[4], ARGV[5] == '1', ARGV[6], tonumber(ARGV[7])
+local window, pause, probing = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local raw = redis.call('HGET', KEYS[1], store)
 local c = raw and cjson.decode(raw)
   or { failures = 0, first = 0, closed = true, since = now, reason = '', openings = 0 }
+
+-- Who alone is refused may be at fault itself: until another is too, it is open for that host only.
+local closed = c.closed or (c.only or '') ~= '' and c.only ~= host
 
 local function keep(answer, changed)
   redis.call('HSET', KEYS[1], store, cjson.encode(c))
@@ -20,7 +24,7 @@ local function shut(for_how_long)
 end
 
 if verb == 'enter' then
-  if c.closed then return { 'closed', '' } end
+  if closed then return { 'closed', '' } end
   -- A prober that was killed is replaced when its token has run out.
   if now < c.retry_at or now < c.probe_until then return { 'open', '' } end
   c.probe, c.probe_until = token, now + probing
@@ -28,18 +32,24 @@ if verb == 'enter' then
 end
 
 if verb == 'succeeded' then
-  if c.closed then
+  if closed then
     if c.failures == 0 then return { 'closed', '' } end
     c.failures = 0
     return keep('closed')
   end
   -- A call from before the circuit opened proves nothing of now.
   if token == '' then return { 'open', '' } end
-  c.closed, c.failures, c.since = true, 0, now
+  c.closed, c.failures, c.since, c.only = true, 0, now, ''
   return keep('closed', '1')
 end
 
-if not c.closed then
+if verb == 'unsure' then -- a probe that learned nothing of the store: the next caller is one
+  if closed then return { 'closed', '' } end
+  if token == c.probe then c.probe, c.probe_until = '', 0 end
+  return keep('open')
+end
+
+if not closed then
   if token ~= '' and token == c.probe then
     shut(pause)
     return keep('open')
@@ -49,6 +59,6 @@ end
 if now - c.first > window then c.failures, c.first = 0, now end
 c.failures = c.failures + 1
 if not refuses and c.failures < most then return keep('closed') end
-c.since, c.openings = now, c.openings + 1
+c.since, c.openings, c.only = now, c.openings + 1, refuses and c.closed and host or ''
 shut(pause)
 return keep('open', '1')
