@@ -187,9 +187,10 @@ class Composite(Derived):
             raise ObjectNotFound(self.name, key)
 
     def close(self) -> None:
-        """See :meth:`Storage.close`."""
-        for member in self._members:
-            member.store.close()
+        """See :meth:`Storage.close`; of all stores, also where one of them fails."""
+        with ExitStack() as stack:
+            for member in self._members:
+                stack.callback(member.store.close)
 
     def _delete_state(self, key: str, etag: str) -> None:
         """Remove what is found under a key, if it has this etag, and what it covers elsewhere."""

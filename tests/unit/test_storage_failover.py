@@ -618,3 +618,20 @@ def test_a_copy_that_is_not_the_original_costs_nothing(both, primary, secondary)
         list(both.bring_home())
 
     assert b"right" == secondary.read("a", 9)
+
+
+# -- closing -----------------------------------------------------------------------------------
+
+
+def test_both_are_closed_although_one_of_them_cannot_be():
+    closed = []
+
+    class Closing(MemoryStorage):
+        def close(self):
+            closed.append(self.name)
+            raise OSError(f"{self.name} cannot be closed")
+
+    with pytest.raises(OSError, match="cannot be closed"):
+        FailoverStorage(Closing("primary"), Closing("secondary")).close()
+
+    assert {"primary", "secondary"} == {*closed}
