@@ -18,6 +18,7 @@ from azure.core.exceptions import (
 )
 from requests.exceptions import SSLError
 
+from uploadmill.backends.storage.letting_go import let_go
 from uploadmill.errors import (
     InvalidKey,
     ObjectChanged,
@@ -82,6 +83,7 @@ def translated(store: str, key: str = "") -> Iterator[None]:
     try:
         yield
     except (AzureError, OSError, ValueError) as error:
+        let_go(error)
         raise meaning(store, key, error) from error
 
 

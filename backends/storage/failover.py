@@ -93,12 +93,14 @@ class FailoverStorage(Composite):
             except StorageUnavailable as error:
                 extra = {"store": self._primary.name, "key": key, "reason": error.reason}
                 log.warning("failed_over", extra=extra)
-                stat = self._secondary.attempt(writing, self._timing)
-                self._tell(key)
+            else:
+                if not create_only:
+                    self._forget(key, self._secondary)
                 return stat
-        if not create_only:
-            self._forget(key, self._secondary)
-        return stat
+            # Now that the error has gone, and with it the request whose body it held.
+            stat = self._secondary.attempt(writing, self._timing)
+            self._tell(key)
+            return stat
 
     def _must_not_be_on_secondary(self, key: str) -> None:
         """A key that was created there while the primary was out is taken.

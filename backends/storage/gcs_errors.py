@@ -18,6 +18,7 @@ from requests.exceptions import InvalidURL, RequestException, SSLError
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import SSLError as BareSSLError
 
+from uploadmill.backends.storage.letting_go import let_go
 from uploadmill.errors import (
     ObjectChanged,
     SizeLimitExceeded,
@@ -68,6 +69,7 @@ def translated(store: str, key: str = "") -> Iterator[None]:
     try:
         yield
     except (GoogleAPICallError, GoogleAuthError, RequestException, HTTPError, OSError) as error:
+        let_go(error)
         raise meaning(store, key, error) from error
 
 

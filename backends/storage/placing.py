@@ -95,7 +95,8 @@ def place(
         return put_all(Placement.PRIMARY, primary)
     except StorageUnavailable as error:
         log.warning("failed_over", extra={"store": primary.name, "reason": error.reason})
-        return put_all(Placement.SECONDARY, secondary)
+    # Now that the error has gone, and with it the request whose body it held.
+    return put_all(Placement.SECONDARY, secondary)
 
 
 class _Placing:

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from uploadmill.backends.storage.letting_go import let_go
 from uploadmill.errors import (
     InvalidKey,
     ObjectChanged,
@@ -102,6 +103,7 @@ def translated(store: str, key: str = "") -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, ResponseParserError, OSError) as error:
+        let_go(error)
         raise meaning(store, key, error) from error
 
 
