@@ -13,14 +13,21 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.keys import RESERVED
-from uploadmill.backends.storage.local_folders import ABSENT, folder, open_file
+from uploadmill.backends.storage.local_folders import ABSENT, entries, folder, open_file
+from uploadmill.backends.storage.local_incoming import Incoming
+from uploadmill.backends.storage.unfinished import UnfinishedUpload
 
 _FOLDER = "meta"
+
+#: The folders of the sidecars: 256 of them keep each small.
+SHELVES = tuple(f"{number:02x}" for number in range(256))
 
 #: The random part of a time of modification: about a millisecond, in nanoseconds.
 _JITTER_BITS = 20
@@ -45,38 +52,28 @@ def stamp(descriptor: int) -> None:
     os.utime(descriptor, ns=(now, now | secrets.randbits(_JITTER_BITS)))
 
 
-def write(root: Path, state: str, sidecar: Sidecar) -> None:
-    """Put *sidecar* on disk, for good.
+def document(sidecar: Sidecar) -> bytes:
+    """A sidecar as it stands in its file."""
+    return json.dumps({"key": sidecar.key, **asdict(sidecar.facts)}).encode()
+
+
+def show(root: Path, written: Incoming, key: str, state: str) -> None:
+    """Put a sidecar, written and on disk, in the place where it is looked for.
 
     Raises:
         FileExistsError: The state is taken: stamp the file again.
     """
-    segments, name = _place(sidecar.key, state)
+    segments, name = _place(key, state)
     with folder(root, segments, create=True) as descriptor:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.open(name, flags, 0o666, dir_fd=descriptor)
-        try:
-            with open(file, "wb") as stream:  # noqa: PTH123 (a descriptor)
-                stream.write(json.dumps({"key": sidecar.key, **asdict(sidecar.facts)}).encode())
-                stream.flush()
-                os.fsync(file)
-            os.fsync(descriptor)
-        except BaseException:
-            os.unlink(name, dir_fd=descriptor)
-            raise
+        written.become(descriptor, name, create_only=True)
+        os.fsync(descriptor)
 
 
 def read(root: Path, key: str, state: str) -> Sidecar | None:
     """The sidecar of that state; None for a file somebody else put there."""
     segments, name = _place(key, state)
-    try:
-        with folder(root, segments) as descriptor:
-            file = open_file(descriptor, name)
-    except ABSENT:
-        return None
-    with open(file, "rb") as stream, contextlib.suppress(ValueError, TypeError, KeyError):  # noqa: PTH123 (a descriptor)
-        document = json.loads(stream.read())
-        return Sidecar(document.pop("key"), Facts(**document))
+    with contextlib.suppress(*ABSENT), folder(root, segments) as descriptor:
+        return _read(descriptor, name)
     return None
 
 
@@ -87,7 +84,32 @@ def remove(root: Path, key: str, state: str) -> None:
         os.unlink(name, dir_fd=descriptor)
 
 
+def written(root: Path, shelf: str) -> Iterator[UnfinishedUpload]:
+    """The sidecars on one of the :data:`SHELVES`, each as what it is until its object is there."""
+    shelved = (RESERVED, _FOLDER, shelf)
+    for name, facts in entries(root, shelved):
+        with contextlib.suppress(*ABSENT), folder(root, shelved) as descriptor:
+            sidecar = _read(descriptor, name)
+            if sidecar is not None:
+                begun = datetime.fromtimestamp(facts.st_mtime, UTC)
+                yield UnfinishedUpload(sidecar.key, _state_in(name), begun)
+
+
+def _read(descriptor: int, name: str) -> Sidecar | None:
+    """What is in the file *name* of an open folder; None where that is no sidecar."""
+    file = open_file(descriptor, name)
+    with open(file, "rb") as stream, contextlib.suppress(ValueError, TypeError, KeyError):  # noqa: PTH123 (a descriptor)
+        document = json.loads(stream.read())
+        return Sidecar(document.pop("key"), Facts(**document))
+    return None
+
+
 def _place(key: str, state: str) -> tuple[tuple[str, ...], str]:
-    """Folder and name of a sidecar; 256 folders keep each of them small."""
+    """Folder and name of a sidecar."""
     digest = hashlib.sha256(key.encode()).hexdigest()
     return (RESERVED, _FOLDER, digest[:2]), f"{digest[2:42]}-{state}.json"
+
+
+def _state_in(name: str) -> str:
+    """The state in a sidecar's name."""
+    return name.partition("-")[2].removesuffix(".json")

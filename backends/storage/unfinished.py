@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedUpload:
-    """An upload by parts that was begun and neither completed nor aborted.
+    """A write that was begun and neither completed nor aborted.
 
     Attributes:
         key: Of the object it would have become.
@@ -25,10 +25,10 @@ class UnfinishedUpload:
 
 @runtime_checkable
 class KeepsParts(Protocol):
-    """A storage in which the parts of a killed upload stay, unseen and paid for."""
+    """A storage in which parts of a killed write stay, unseen and paid for."""
 
     def unfinished(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
-        """Every unfinished upload to a key that starts with *prefix*."""
+        """Every unfinished write of a key that starts with *prefix*; those at work, too."""
 
     def abort(self, upload: UnfinishedUpload) -> None:
-        """Forget an upload and its parts; one that has gone is no error."""
+        """Forget a write and its parts; one that has gone is no error."""

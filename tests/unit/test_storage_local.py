@@ -2,17 +2,22 @@
 
 import errno
 import os
+import signal
 import threading
 import time
 import tracemalloc
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from services.forked import exit_code_within, fork
 
 from uploadmill.backends.storage import local_sidecar as sidecar
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.backends.storage.local_incoming import Incoming
+from uploadmill.backends.storage.local_writing import LocalWriter
+from uploadmill.backends.storage.unfinished import UnfinishedUpload
 from uploadmill.errors import (
     InvalidKey,
     ObjectChanged,
@@ -167,33 +172,77 @@ def test_a_refused_write_leaves_nothing(storage, root):
     assert before == internal_files(root)
 
 
-class Killed(BaseException):
-    """Stands for the process dying at this very point."""
-
-
 @pytest.mark.parametrize(
-    ("where", "visible"),
-    [("write", b"old"), ("_publish", b"old"), ("remove", b"new")],
+    ("owner", "where", "visible"),
+    [
+        (sidecar, "document", b"old"),
+        (sidecar, "show", b"old"),
+        (LocalWriter, "_publish", b"old"),
+        (sidecar, "remove", b"new"),
+    ],
 )
-def test_killed_at_any_point_bytes_and_facts_belong_together(
-    storage, root, monkeypatch, where, visible
-):
+def test_killed_at_any_point_bytes_and_facts_belong_together(storage, root, owner, where, visible):
     storage.put("a", b"old", metadata={"of": "old"})
 
-    def die(*_args, **_options):
-        raise Killed
-
-    owner = storage if where == "_publish" else sidecar
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, where, die)
-        if where == "_publish":
-            patch.setattr(sidecar, "remove", lambda *_: None)
-        with pytest.raises(Killed):
-            storage.put("a", b"new", metadata={"of": "new"})
+    killed_at(owner, where, lambda: storage.put("a", b"new", metadata={"of": "new"}))
 
     later = LocalStorage(root, name="primary")
     assert visible == content(later, "a")
     assert {"of": visible.decode()} == dict(later.stat("a").metadata)
+
+
+def killed_at(owner, where, action):
+    """Let *action* run in a child that is killed when it comes to that function."""
+
+    def work():
+        setattr(owner, where, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        action()
+
+    assert -signal.SIGKILL == exit_code_within(fork(work), 30)
+
+
+def test_facts_of_an_object_that_never_came_can_be_found_and_forgotten(storage, root):
+    storage.put("in/a", b"old", metadata={"of": "old"})
+    storage.put("in/c", b"x")
+    killed_at(LocalWriter, "_publish", lambda: storage.put("in/a", b"new"))
+    killed_at(LocalWriter, "_publish", lambda: storage.put("in/b", b"new"))
+    killed_at(sidecar, "remove", lambda: storage.delete("in/c"))
+
+    left = {upload.key: upload for upload in storage.unfinished()}
+    assert {"in/a", "in/b", "in/c"} == set(left)
+    assert timedelta() <= datetime.now(UTC) - left["in/b"].begun < timedelta(minutes=1)
+    assert ["in/b"] == [upload.key for upload in storage.unfinished("in/b")]
+    assert [] == list(storage.unfinished("out/"))
+
+    for upload in left.values():
+        storage.abort(upload)
+        storage.abort(upload)  # gone is no error
+
+    assert [] == list(storage.unfinished())
+    assert {"of": "old"} == dict(storage.stat("in/a").metadata)
+
+
+def test_the_facts_of_an_object_that_is_there_are_never_forgotten(storage):
+    put = storage.put("a", b"x", metadata={"of": "a"})
+
+    assert [] == list(storage.unfinished())
+    storage.abort(UnfinishedUpload("a", put.etag, put.modified))
+
+    assert {"of": "a"} == dict(storage.stat("a").metadata)
+
+
+def test_what_a_killed_process_had_half_written_is_swept_with_the_rest(storage, root):
+    storage.ping()
+    killed_at(sidecar, "show", lambda: storage.put("a", b"x"))
+    left = internal_files(root)
+    assert 2 == len(left)  # the bytes and the facts
+
+    for path in left:
+        os.utime(path, (time.time() - 90_000,) * 2)
+    LocalStorage(root).ping()
+
+    assert [] == internal_files(root)
+    assert [] == list(storage.unfinished())
 
 
 def test_overwriters_and_readers_never_see_the_facts_of_others(storage):
