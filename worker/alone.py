@@ -1,4 +1,4 @@
-"""One process at a time, by a lock in Redis that only saves work."""
+"""One process at a time, and seldom, by keys in Redis that only save work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import redis
+
+#: Which part of the time between two looks of a worker nobody else looks.
+QUIET = 0.7
 
 
 @contextmanager
@@ -36,6 +39,15 @@ def alone(client: redis.Redis, name: str, ttl: float) -> Iterator[bool]:
         renewing.join()
         with suppress(redis.RedisError):
             lock.release()
+
+
+def first_lately(client: redis.Redis, name: str, every: float) -> bool:
+    """Whether nobody has asked under this *name* for most of *every* seconds.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    return bool(client.set(name, 1, px=max(1, round(every * QUIET * 1000)), nx=True))
 
 
 def _renew(lock: redis.lock.Lock, over: threading.Event, every: float) -> None:

@@ -13,12 +13,16 @@ import sys
 import threading
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 
 import redis
 
 from uploadmill.backends.ledger.ledger import Ledger
 
 log = logging.getLogger("uploadmill.errands")
+
+#: Starts a process of its own.
+Start = Callable[[], subprocess.Popen[bytes]]
 
 #: Seconds that a process has to end when it is asked to; all that it does may be broken off.
 END = 2.0
@@ -31,13 +35,17 @@ class Errand(threading.Thread):
         name: Of the thread.
         ledger: On connections of its own; closed at the end.
         every: Seconds between two looks, with jitter.
+        start: Starts what does it.
         longest: Most seconds until the next process after some that failed in a row.
     """
 
-    def __init__(self, name: str, ledger: Ledger, every: float, longest: float = 0.0) -> None:
+    def __init__(
+        self, name: str, ledger: Ledger, every: float, start: Start, longest: float = 0.0
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._ledger = ledger
         self._look_every = every
+        self._start = start
         self._longest = longest
         self._pause = self._pause_ends = 0.0
         self._stopped = threading.Event()
@@ -58,7 +66,7 @@ class Errand(threading.Thread):
             return
         try:
             if self.rested() and self.due() and not self._stopped.is_set():
-                self._process = self.send()
+                self._process = self._start()
         except redis.RedisError as error:
             extra = {"errand": self.name, "reason": type(error).__name__}
             log.debug("not_looked", extra=extra)
@@ -96,10 +104,6 @@ class Errand(threading.Thread):
     @abstractmethod
     def due(self) -> bool:
         """Whether there is something to be done, and nobody is at it."""
-
-    @abstractmethod
-    def send(self) -> subprocess.Popen[bytes]:
-        """Start what does it."""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
 
 from uploadmill.backends.ledger.ledger import HEAL, Ledger
 from uploadmill.wire import LEDGER_PREFIX
-from uploadmill.worker.alone import alone
-from uploadmill.worker.errands import Errand, command
+from uploadmill.worker.alone import alone, first_lately
+from uploadmill.worker.errands import Errand, Start, command
 
 LOCK = LEDGER_PREFIX + "lock:heal"
 
@@ -22,16 +22,17 @@ LOOKED = LEDGER_PREFIX + "healed"
 #: Seconds after which the lock of a healer that died is free.
 LOCK_TTL = 10.0
 
-#: Which part of the time between two looks of a worker nobody else looks.
-QUIET = 0.7
-
 
 @contextmanager
 def turn(client: redis.Redis, every: float) -> Iterator[bool]:
     """Heal while the block lasts; False where somebody else is at it, or was a moment ago."""
     with alone(client, LOCK, LOCK_TTL) as ours:
-        quiet = round(every * QUIET * 1000)
-        yield ours and bool(client.set(LOOKED, 1, px=max(1, quiet), nx=True))
+        yield ours and first_lately(client, LOOKED, every)
+
+
+def heal() -> subprocess.Popen[bytes]:
+    """Run ``uploadmill heal`` unless somebody else is at it."""
+    return command("heal", "--in-turn")
 
 
 class Healing(Errand):
@@ -43,14 +44,8 @@ class Healing(Errand):
         start: Starts it.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        every: float,
-        start: Callable[[], subprocess.Popen[bytes]] | None = None,
-    ) -> None:
-        super().__init__("heal", ledger, every)
-        self._start = start or heal
+    def __init__(self, ledger: Ledger, every: float, start: Start = heal) -> None:
+        super().__init__("heal", ledger, every, start)
 
     def due(self) -> bool:
         """Whether a job is due, by Redis' clock."""
@@ -59,12 +54,3 @@ class Healing(Errand):
             return False
         seconds, microseconds = client.time()
         return bool(client.zcount(HEAL, "-inf", seconds * 1000 + microseconds // 1000))
-
-    def send(self) -> subprocess.Popen[bytes]:
-        """Start a healer."""
-        return self._start()
-
-
-def heal() -> subprocess.Popen[bytes]:
-    """Run ``uploadmill heal`` unless somebody else is at it."""
-    return command("heal", "--in-turn")

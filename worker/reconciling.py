@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import redis
 
@@ -102,11 +103,12 @@ class Reconciling(Errand):
         self, ledger: Ledger, start: Callable[[float], subprocess.Popen[bytes]] | None = None
     ) -> None:
         self._every = ledger.constants.reconcile
-        super().__init__("reconcile", ledger, min(LOOK, self._every / 3), longest=self._every)
+        start = start or recover
+        again, look = partial(start, self._every), min(LOOK, self._every / 3)
+        super().__init__("reconcile", ledger, look, again, longest=self._every)
         self._turns = Turns(ledger.redis)
         self._redis = ""
-        self._start = start or recover
-        self._process = self._start(AT_START)
+        self._process = start(AT_START)
 
     def rested(self) -> bool:
         """Whether the pause is over; what failed on another Redis tells nothing of this one."""
@@ -118,10 +120,6 @@ class Reconciling(Errand):
     def due(self) -> bool:
         """Whether Redis may have forgotten something, and nobody is at it."""
         return self._turns.due(self._every) and not self._turns.taken
-
-    def send(self) -> subprocess.Popen[bytes]:
-        """Start a reconciliation."""
-        return self._start(self._every)
 
 
 def recover(within: float) -> subprocess.Popen[bytes]:
