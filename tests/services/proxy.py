@@ -20,6 +20,7 @@ class Proxy:
         refusing: Connections are accepted and closed at once, with a reset.
         black_hole: Bytes are swallowed, in both directions.
         cut_after: Bytes of answers, per connection, after which it is reset.
+        cut_requests_after: The same of requests.
         connections: How many were made.
     """
 
@@ -29,6 +30,7 @@ class Proxy:
     refusing: bool = False
     black_hole: bool = False
     cut_after: int | None = None
+    cut_requests_after: int | None = None
     connections: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
@@ -83,12 +85,13 @@ class Proxy:
                 continue
             if answers and self.latency:
                 await asyncio.sleep(self.latency)
-            if answers and self.cut_after is not None:
-                chunk = chunk[: max(0, self.cut_after - passed)]
+            limit = self.cut_after if answers else self.cut_requests_after
+            if limit is not None:
+                chunk = chunk[: max(0, limit - passed)]
             writer.write(chunk)
             await writer.drain()
             passed += len(chunk)
-            if answers and self.cut_after is not None and passed >= self.cut_after:
+            if limit is not None and passed >= limit:
                 return
 
 
