@@ -85,7 +85,9 @@ def open_storage(url: str, *, name: str = "storage", **options: Any) -> Storage:
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
         known = ", ".join(sorted(_SCHEMES))
-        raise InvalidSettings(f"storage {name!r}: no scheme {parts.scheme!r}; there are: {known}")
+        raise InvalidSettings(
+            f"storage {name!r}: the URL begins with no scheme that is known; there are: {known}"
+        )
     return _construct(parts.scheme, name, _from_url(parts, name) | given)
 
 
@@ -150,9 +152,10 @@ def _from_url(parts: SplitResult, name: str) -> dict[str, Any]:
     kind = _SCHEMES[parts.scheme]
     for option, value in query.items():
         if option not in kind.query:
+            # Which one is not said: a secret may have come to stand there.
             there_are = ", ".join(kind.query) or "none"
             raise InvalidSettings(
-                f"storage {name!r}: no option {option!r} in a {parts.scheme} URL; "
+                f"storage {name!r}: the URL has an option that {parts.scheme} URLs do not have; "
                 f"there are: {there_are}"
             )
         if "@" in urlsplit(value).netloc:

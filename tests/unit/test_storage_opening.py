@@ -39,6 +39,10 @@ def test_nothing_is_made_before_it_is_used(tmp_path):
         "s3://bucket?access_key=hunter2",
         "s3://bucket?endpoint_url=http://user:hunter2@s3.test",
         "s3://bucket?token=hunter2",
+        "s3://bucket?hunter2",
+        "s3://bucket?hunter2=region",
+        "s3://bucket?region=eu-1&hunter2",
+        "hunter2:bucket",
         "file://host/path?password=hunter2",
         "gopher://user:hunter2@bucket",
         "file:relative/hunter2",
@@ -57,6 +61,11 @@ def test_a_wrong_address_is_refused_without_showing_it(url):
 
     assert "'primary'" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_wrong_option_in_an_address_is_told_which_there_are():
+    with pytest.raises(InvalidSettings, match="there are: endpoint_url, region, addressing"):
+        open_storage("s3://bucket?regoin=eu-1")
 
 
 def test_an_option_the_store_does_not_have_is_refused():
