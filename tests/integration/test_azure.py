@@ -13,9 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from azure.storage.blob import UserDelegationKey
-from services.azurite import Azurite, azurite, node
+from services.azurite import Azurite
 from services.canned import Reply, canned
-from services.missing import missing
 from services.proxy import proxy
 from services.waiting import eventually
 
@@ -60,14 +59,10 @@ SERVER_FAULTS: set[str] = set()
 SECRETS = ("mill-key", base64.b64encode(b"mill-key").decode()[:8], "127.0.0.1", "sig=", "://")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Azurite for all tests of this file, with the container :data:`CONTAINER`."""
-    if node() is None:
-        missing("Azurite", "scripts/node-servers")
-    with azurite(tmp_path_factory.mktemp("azurite")) as server:
-        server.make_container(CONTAINER)
-        yield server
+@pytest.fixture
+def server(azure_server):
+    """The session's Azurite, which has the container :data:`CONTAINER`."""
+    return azure_server
 
 
 @pytest.fixture

