@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
-from services.memory_stores import enqueued, memory_stores
+from services.memory_stores import memory_stores
 from services.proxy import proxy
 from services.s3_levels import Settings, refusing_levels
 from services.s3_stores import new_store
-from services.timed_ledger import NOW, certificate, note
+from services.stranded import job_of, stranded
 
-from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.audit import Audited, audit
 from uploadmill.backends.ledger.heal_queue import HOLD
 from uploadmill.backends.ledger.healing import heal
 from uploadmill.backends.ledger.lookup import status
-from uploadmill.backends.ledger.record import Record
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.backends.storage.unfinished import KeepsParts
-from uploadmill.job import OutputFile, Placement
 from uploadmill.settings import HealSettings
 
 FAST = HealSettings(jobs_per_second=1000, bytes_per_second=1e9)
@@ -62,22 +58,6 @@ def cloud(ledger, s3_server, request) -> Iterator[tuple[Settler, object]]:
         yield Settler(ledger, stores), line
 
 
-def stranded(settler: Settler, content: bytes) -> OutputFile:
-    """What a job has stored on the secondary."""
-    job = enqueued(settler)
-    stores, sha256 = settler.stores, hashlib.sha256(content).hexdigest()
-    key = stores.output_key(job.id, f"original-{sha256[:32]}.jpg")
-    made = OutputFile(key=key, content_type="image/jpeg", size=len(content), sha256=sha256)
-    stores.secondary.put(
-        key, content, content_type="image/jpeg", metadata={"job": job.id}, cache_control="no-cache"
-    )
-    record = Record(version=1, job=job, step="commit", accepted_at=NOW, certificate=certificate())
-    outputs = {"original": made}
-    proposal = proposals.stored(record, outputs, Placement.SECONDARY, note("commit"))
-    settler.settle(proposal, [(Placement.SECONDARY, key)])
-    return made
-
-
 @pytest.fixture
 def refusing(cloud, s3_server) -> Iterator[Callable[[Settings], None]]:
     """Gives the primary's bucket settings that refuse access levels."""
@@ -96,10 +76,6 @@ def refusing(cloud, s3_server) -> Iterator[Callable[[Settings], None]]:
 
 def keys(store) -> list[str]:
     return [stat.key for stat in store.list()]
-
-
-def job_of(made: OutputFile) -> str:
-    return made.key.split("/")[-2]
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "in-parts"])

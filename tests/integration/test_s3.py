@@ -14,7 +14,7 @@ import pytest
 from services.canned import Reply, canned
 from services.forked import exit_code_within, fork
 from services.proxy import proxy
-from services.s3_stores import BUCKET, HEAD, PART, STARTED, boto, new_store, xml
+from services.s3_stores import BUCKET, HEAD, PART, SERVER_FAULTS, STARTED, boto, new_store, xml
 from services.seaweed import Seaweed, seaweed
 from services.waiting import eventually
 
@@ -45,17 +45,6 @@ from uploadmill.errors import (
     Unsupported,
 )
 from uploadmill.settings import LedgerSettings
-
-#: What SeaweedFS 4.48 does wrong, seen with plain boto3 too.
-SERVER_FAULTS = {
-    # It does not decide atomically between uploads in parts that are completed at the same
-    # moment. Small objects, envelopes and outcomes, it does; large ones have keys made of their
-    # sha256, so two winners write the same bytes.
-    "put_create_only_has_one_winner_when_large",
-    # It ignores the access list that a put or an upload in parts asks for, and keeps the owner's;
-    # PutObjectAcl it heeds.
-    "access_levels_are_kept",
-}
 
 #: What a bucket without versioning does not have.
 OF_VERSIONS = {
