@@ -64,6 +64,10 @@ def bring(source: Storage, key: str, target: Storage) -> bool:
     key the one that was modified last stays, by the stores' own clocks; where they say the same,
     the target's.
 
+    What is deleted from both stores in the very moment of the copy may stay in the target: delete
+    it again. An original that has gone is no reason to remove the copy, for it may have been
+    another mover, who had read that copy, that removed it.
+
     Args:
         source: Where it is.
         key: In both.
