@@ -15,6 +15,8 @@ from azure.core.exceptions import (
     ClientAuthenticationError,
     DecodeError,
     HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
 )
 from requests.exceptions import SSLError
 
@@ -70,6 +72,9 @@ _REFUSED = frozenset(
     }
 )
 
+#: Nobody said anything; where a sign-in is refused because of that, its error says so.
+_UNANSWERED = (ServiceRequestError, ServiceResponseError)
+
 _REFUSED_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 
@@ -91,6 +96,8 @@ def meaning(store: str, key: str, error: Exception) -> UploadmillError:
     """What an error of the SDK says about the store or the object."""
     if isinstance(error, HttpResponseError) and _has_answer(error):
         return refusal(store, key, code_of(error), status_of(error))
+    if isinstance(error, ClientAuthenticationError) and isinstance(error.__cause__, _UNANSWERED):
+        return meaning(store, key, error.__cause__)
     cause = getattr(error, "inner_exception", None) or error
     lasting = isinstance(error, ClientAuthenticationError) or isinstance(cause, SSLError)
     return StorageUnavailable(store, type(cause).__name__, retry_here=not lasting)

@@ -1,13 +1,16 @@
 """Azure without an account key: tokens, and the keys that the service lends for signatures."""
 
+import socket
 import ssl
 import urllib.request
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import jwt
 import pytest
 from azure.core.credentials import AccessToken
+from azure.identity import ClientSecretCredential
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +18,7 @@ from services.azurite import Certificate, azurite, node
 from services.missing import missing
 
 from uploadmill.backends.storage.azure import AzureStorage
+from uploadmill.backends.storage.azure_errors import translated
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.errors import StorageUnavailable
 
@@ -144,3 +148,28 @@ def test_a_certificate_that_nobody_trusts_is_not_tried_again(store, monkeypatch)
     with pytest.raises(StorageUnavailable, match="SSLError") as caught:
         store.ping()
     assert not caught.value.retry_here
+
+
+@pytest.mark.parametrize("listening", [False, True], ids=["refused", "silent"])
+def test_a_sign_in_that_gets_no_answer_may_pass(listening):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        if listening:
+            nobody.listen()
+        credential = ClientSecretCredential(
+            *(NOBODY, NOBODY, "secret"),
+            authority=f"https://127.0.0.1:{nobody.getsockname()[1]}",
+            disable_instance_discovery=True,
+            retry_total=0,
+            connection_timeout=0.5,
+            read_timeout=0.5,
+        )
+        with (
+            closing(credential),
+            pytest.raises(StorageUnavailable) as caught,
+            translated("primary"),
+        ):
+            credential.get_token(f"{Chain.audience}/.default")
+
+    assert caught.value.retry_here
+    assert "127.0.0.1" not in str(caught.value)
