@@ -34,6 +34,7 @@ check: setup ## lint, format, types, layers, licences, known vulnerabilities
 	@scripts/check
 
 bench: setup ## measure, and print a table (SHORT=1: small batches; ONLY=)
+	@scripts/node-servers
 	@PYTHONPATH=tests scripts/with-libmagic .venv/bin/python -m benchmarks \
 		$(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 

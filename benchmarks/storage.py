@@ -1,4 +1,4 @@
-"""What our S3 storage costs, against bare boto3 on the same server.
+"""What our storage costs: S3 against bare boto3 on the same server, and the memory of all kinds.
 
 The server is SeaweedFS on this machine, so both sides share the processors with it: of a put's
 time most is the server's. The clients run in a process of their own, one call after the other.
@@ -16,15 +16,11 @@ from typing import Any
 
 from services.seaweed import Seaweed, seaweed
 
+from benchmarks import storage_memory
 from benchmarks.report import Figure, ratio
 
 #: Bytes of the object that is put and read, in the long form and in the short one.
 SIZE = (64_000_000, 24_000_000)
-
-#: Bytes of the object whose way is watched for memory.
-LARGE = (1_000_000_000, 200_000_000)
-
-MEMORY_AIM = 24.0
 
 BUCKET = "benchmark"
 
@@ -33,12 +29,12 @@ LIMIT = 1800.0
 
 
 def measure(folder: Path, pairs: int, *, short: bool) -> Iterator[Figure]:
-    """Speed and CPU as ratios of pairs, memory over idle."""
+    """Speed and CPU as ratios of pairs, then memory over idle."""
     folder.mkdir(parents=True)
     with seaweed(folder) as server:
         server.make_bucket(BUCKET)
-        yield from _speeds(_run(server, folder / "speed", SIZE[short], pairs))
-        yield from _memory(_run(server, folder / "memory", LARGE[short], 1), LARGE[short])
+        yield from _speeds(_run(server, folder / "source", SIZE[short], pairs))
+    yield from storage_memory.measure(folder / "memory", short=short)
 
 
 def _speeds(spent: dict[str, list[Any]]) -> Iterator[Figure]:
@@ -59,14 +55,8 @@ def _speeds(spent: dict[str, list[Any]]) -> Iterator[Figure]:
         yield ratio(f"{name}_cpu", cpu_aim, ours, plain, "ms of CPU")
 
 
-def _memory(peaks: dict[str, dict[str, float]], size: int) -> Iterator[Figure]:
-    for call, peak in peaks.items():
-        detail = f"{size / 1e6:g} MB; peak {peak['peak']:.1f}, idle {peak['idle']:.1f} MB"
-        yield Figure(f"s3_{call}_memory_mb", peak["peak"] - peak["idle"], MEMORY_AIM, detail)
-
-
 def _run(server: Seaweed, source: Path, size: int, rounds: int) -> dict[str, Any]:
-    """What a process of its own has measured of what the source is called after."""
+    """What a process of its own has measured."""
     with source.open("wb") as file:
         for _ in range(size // 1_000_000):
             file.write(os.urandom(1_000_000))

