@@ -132,7 +132,7 @@ def _class_of(kind: _Kind, name: str) -> Callable[..., Storage]:
         if (error.name or "").partition(".")[0] not in kind.imports:
             raise
         raise InvalidSettings(
-            f"storage {name!r}: {kind.storage} needs {kind.imports[0]}, which is not installed: "
+            f"storage {name!r}: {kind.storage} needs {error.name}, which is not installed: "
             f"pip install 'uploadmill[{kind.extra}]'"
         ) from error
     constructor: Callable[..., Storage] = getattr(module, kind.storage)
