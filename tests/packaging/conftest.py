@@ -49,3 +49,11 @@ def worker_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -
     environment = Environment.make(tmp_path_factory.mktemp("environments") / "worker")
     environment.install(f"{built.wheel_of_sdist}[worker,s3]")
     return environment
+
+
+@pytest.fixture(scope="session")
+def clouds_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """What `pip install uploadmill[gcs,azure]` gives."""
+    environment = Environment.make(tmp_path_factory.mktemp("environments") / "clouds")
+    environment.install(f"{built.wheel_of_tree}[gcs,azure]")
+    return environment

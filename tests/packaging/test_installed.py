@@ -65,6 +65,45 @@ def test_an_apps_own_modules_are_not_disturbed(worker_environment, app):
     assert "{'app'}" == run_python(worker_environment, code, app)
 
 
+#: Asks stores in two clouds, where nobody answers.
+ASK = """
+import azure.identity
+from uploadmill import open_storage
+from uploadmill.errors import StorageUnavailable
+
+nobody = "http://127.0.0.1:9"
+for store in (
+    open_storage("gs://uploads", name="google", endpoint_url=nobody),
+    open_storage("azure://uploads", name="azure", account_url=f"{nobody}/a", access_key="a2V5"),
+):
+    try:
+        store.ping()
+    except StorageUnavailable as error:
+        print(error)
+"""
+
+
+def test_the_extras_gcs_and_azure_bring_working_clients(clouds_environment, tmp_path):
+    google, azure = run_python(clouds_environment, ASK, tmp_path).splitlines()
+
+    assert google.startswith("storage 'google' is unavailable")
+    assert azure.startswith("storage 'azure' is unavailable")
+
+
+def test_a_store_whose_extra_is_not_installed_names_it(producer_environment, tmp_path):
+    code = (
+        "from uploadmill import open_storage\n"
+        "from uploadmill.errors import InvalidSettings\n"
+        "for url in ('s3://a', 'gs://a', 'azure://a'):\n"
+        "    try: open_storage(url)\n"
+        "    except InvalidSettings as error: print(str(error).rpartition('pip install ')[2])\n"
+    )
+
+    named = run_python(producer_environment, code, tmp_path).splitlines()
+
+    assert ["'uploadmill[s3]'", "'uploadmill[gcs]'", "'uploadmill[azure]'"] == named
+
+
 def test_nothing_but_uploadmill_is_put_beside_the_apps_packages(producer_environment):
     (packages,) = producer_environment.folder.glob("lib/python3.*/site-packages")
 

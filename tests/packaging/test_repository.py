@@ -4,12 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from checkout import CHECKOUT, FOLDERS, tracked_files
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-LOCKS = ("build", "dev", "libmagic", "worker")
+LOCKS = ("build", "dev", "libmagic", "worker", "worker-stores")
 
 #: Hosts of package registries, and paths of somebody's machine. The brackets keep these lines,
 #: which are read too, from matching themselves.
@@ -77,10 +78,11 @@ def test_the_lock_satisfies_what_the_project_asks_for():
     assert [] == stale, "run make lock"
 
 
-def test_a_deployment_gets_the_versions_that_were_tested():
+@pytest.mark.parametrize("lock", ["worker", "worker-stores"])
+def test_a_deployment_gets_the_versions_that_were_tested(lock):
     tested = locked("dev")
 
-    assert [] == [name for name, versions in locked("worker").items() if versions != tested[name]]
+    assert [] == [name for name, versions in locked(lock).items() if versions != tested[name]]
 
 
 def test_every_locked_version_has_a_hash():
