@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,6 +17,13 @@ from azure.storage.blob import UserDelegationKey
 from services.azurite import Azurite
 from services.canned import Reply, canned
 from services.proxy import proxy
+from services.remote_stores import (
+    OF_VERSIONS,
+    all_unavailable,
+    assert_contract,
+    closed_at_end,
+    every_call,
+)
 from services.waiting import eventually
 
 from uploadmill.backends.storage.azure import AzureStorage
@@ -44,10 +52,7 @@ CONTAINER = "uploadmill-tests"
 PART = 300_000
 
 #: Azurite keeps no versions; Azure has no forms that limit a size, and no access of one object.
-NOT_OFFERED = {
-    "versions_are_kept_and_come_back",
-    "versions_outlive_a_delete",
-    "versions_of_nothing",
+NOT_OFFERED = OF_VERSIONS | {
     "a_presigned_upload_makes_the_object",
     "a_presigned_upload_refuses_what_was_not_agreed",
     "access_levels_are_kept",
@@ -68,15 +73,8 @@ def server(azure_server):
 @pytest.fixture
 def store(server):
     """Makes stores; all are closed at the end."""
-    made = []
-
-    def make(**options):
-        made.append(new_store(server, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with closed_at_end(partial(new_store, server)) as make:
+        yield make
 
 
 def new_store(server: Azurite, **options) -> AzureStorage:
@@ -92,31 +90,8 @@ def new_store(server: Azurite, **options) -> AzureStorage:
     return AzureStorage(options.pop("container", CONTAINER), **defaults | options)
 
 
-def every_call(storage):
-    """Each method once, as something to be called."""
-    return {
-        "put": lambda: storage.put("a", b"x"),
-        "put create-only": lambda: storage.put("a", b"x", create_only=True),
-        "put large": lambda: storage.put("a", MadeUp(2 * PART)),
-        "open": lambda: storage.read("a", 10),
-        "stat": lambda: storage.stat("a"),
-        "delete": lambda: storage.delete("a"),
-        "delete two": lambda: storage.delete("a", "b"),
-        "copy": lambda: storage.copy("a", "b"),
-        "list": lambda: list(storage.list()),
-        "list folders": lambda: list(storage.list(delimiter="/")),
-        "ping": storage.ping,
-    }
-
-
-def assert_unavailable(storage, *, retry_here, calls=None):
-    for name, call in every_call(storage).items():
-        if calls is not None and name not in calls:
-            continue
-        with pytest.raises(StorageUnavailable) as caught:
-            call()
-        assert retry_here is caught.value.retry_here, f"{name}: {caught.value}"
-        assert [] == [secret for secret in SECRETS if secret in str(caught.value)]
+def assert_unavailable(storage, **how):
+    all_unavailable(every_call(storage, large=2 * PART), SECRETS, **how)
 
 
 # -- the contract ----------------------------------------------------------------------------
@@ -125,11 +100,9 @@ def assert_unavailable(storage, *, retry_here, calls=None):
 def test_azure_keeps_the_contract_and_leaves_nothing(store):
     storage = store(base_path="contract", page_size=100)
 
-    results = list(run_contract(storage, large=PART + 1000, many=150))
+    results = run_contract(storage, large=PART + 1000, many=150)
 
-    broken = {result.name: result.detail for result in results if not result.ok}
-    assert {} == {name: why for name, why in broken.items() if name not in SERVER_FAULTS}
-    assert NOT_OFFERED == {result.name for result in results if not result.offered}
+    assert_contract(results, faults=SERVER_FAULTS, lacking=NOT_OFFERED)
     assert [] == list(storage.list())
 
 

@@ -9,11 +9,19 @@ import time
 import tracemalloc
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from services.canned import Reply, canned
 from services.forked import exit_code_within, fork
 from services.proxy import proxy
+from services.remote_stores import (
+    OF_VERSIONS,
+    all_unavailable,
+    assert_contract,
+    closed_at_end,
+    every_call,
+)
 from services.s3_stores import BUCKET, HEAD, PART, SERVER_FAULTS, STARTED, boto, new_store, xml
 from services.seaweed import Seaweed, seaweed
 from services.waiting import eventually
@@ -46,26 +54,14 @@ from uploadmill.errors import (
 )
 from uploadmill.settings import LedgerSettings
 
-#: What a bucket without versioning does not have.
-OF_VERSIONS = {
-    "versions_are_kept_and_come_back",
-    "versions_outlive_a_delete",
-    "versions_of_nothing",
-}
+SECRETS = ("mill-access", "mill-secret", "127.0.0.1", "Signature=", "://")
 
 
 @pytest.fixture
 def store(s3_server):
     """Makes stores; all are closed at the end."""
-    made = []
-
-    def make(**options):
-        made.append(new_store(s3_server, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with closed_at_end(partial(new_store, s3_server)) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")
@@ -77,36 +73,8 @@ def versioned(s3_server):
     return name
 
 
-def every_call(storage):
-    """Each method once, as something to be called."""
-
-    def read():
-        with storage.open("a") as reader:
-            return reader.read(10)
-
-    return {
-        "put": lambda: storage.put("a", b"x"),
-        "put create-only": lambda: storage.put("a", b"x", create_only=True),
-        "put large": lambda: storage.put("a", MadeUp(9 << 20)),
-        "open": read,
-        "stat": lambda: storage.stat("a"),
-        "delete": lambda: storage.delete("a", "b"),
-        "copy": lambda: storage.copy("a", "b"),
-        "list": lambda: list(storage.list()),
-        "ping": storage.ping,
-    }
-
-
-def assert_unavailable(storage, *, retry_here, calls=None):
-    for name, call in every_call(storage).items():
-        if calls is not None and name not in calls:
-            continue
-        with pytest.raises(StorageUnavailable) as caught:
-            call()
-        assert retry_here is caught.value.retry_here, f"{name}: {caught.value}"
-        message = str(caught.value)
-        for secret in ("mill-access", "mill-secret", "127.0.0.1", "Signature=", "://"):
-            assert secret not in message
+def assert_unavailable(storage, **how):
+    all_unavailable(every_call(storage, large=9 << 20), SECRETS, **how)
 
 
 def uploads(s3_server):
@@ -119,7 +87,7 @@ def uploads(s3_server):
 def test_s3_keeps_the_contract_and_leaves_nothing(s3, s3_server):
     results = list(run_contract(s3, large=PART + 1000, many=150))
 
-    assert_contract(results, lacking=OF_VERSIONS)
+    assert_contract(results, faults=SERVER_FAULTS, lacking=OF_VERSIONS)
     assert [] == list(s3.list())
     assert [] == [key for key in uploads(s3_server) if "test_s3_keeps_the_contract" in key]
 
@@ -127,14 +95,9 @@ def test_s3_keeps_the_contract_and_leaves_nothing(s3, s3_server):
 def test_s3_keeps_the_contract_in_a_bucket_with_versions(store, versioned):
     storage = store(bucket=versioned, part_size=PART, page_size=20)
 
-    assert_contract(list(run_contract(storage, large=PART + 1000, many=30)), lacking=set())
+    results = run_contract(storage, large=PART + 1000, many=30)
+    assert_contract(results, faults=SERVER_FAULTS, lacking=())
     assert [] == list(storage.list())
-
-
-def assert_contract(results, *, lacking):
-    broken = {result.name: result.detail for result in results if not result.ok}
-    assert {} == {name: why for name, why in broken.items() if name not in SERVER_FAULTS}
-    assert lacking == {result.name for result in results if not result.offered}
 
 
 def test_the_prefix_is_a_wall(store):

@@ -2,12 +2,10 @@
 
 import contextlib
 
-import pytest
-
+from services import remote_stores
 from services.canned import Reply, canned
-from uploadmill.backends.storage.contract_ground import MadeUp
+from services.remote_stores import all_unavailable
 from uploadmill.backends.storage.sources import CHUNK
-from uploadmill.errors import StorageUnavailable
 
 BUCKET = "uploadmill-tests"
 VERSIONED = "uploadmill-versions"
@@ -31,6 +29,8 @@ SERVER_FAULTS = {
     "a_presigned_upload_refuses_what_was_not_agreed",
 }
 
+SECRETS = ("127.0.0.1", "upload_id", "://", "a-token")
+
 TOKEN = Reply(200, b'{"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}')
 
 #: What Google answers to an upload that it took, and how it describes an object.
@@ -48,36 +48,14 @@ DESCRIBED = {
 
 def every_call(storage):
     """Each method once, as something to be called."""
-
-    def read():
-        with storage.open("a") as reader:
-            return reader.read(10)
-
-    return {
-        "put": lambda: storage.put("a", b"x"),
-        "put create-only": lambda: storage.put("a", b"x", create_only=True),
-        "put large": lambda: storage.put("a", MadeUp(CHUNK_SIZE + 1)),
-        "open": read,
-        "stat": lambda: storage.stat("a"),
-        "delete": lambda: storage.delete("a"),
-        "delete many": lambda: storage.delete("a", "b"),
-        "copy": lambda: storage.copy("a", "b"),
-        "list": lambda: list(storage.list()),
+    return remote_stores.every_call(storage, large=CHUNK_SIZE + 1) | {
         "versions": lambda: list(storage.versions("a")),
         "access": lambda: storage.access("a"),
-        "ping": storage.ping,
     }
 
 
-def assert_unavailable(storage, *, retry_here, calls=None):
-    for name, call in every_call(storage).items():
-        if calls is not None and name not in calls:
-            continue
-        with pytest.raises(StorageUnavailable) as caught:
-            call()
-        assert retry_here is caught.value.retry_here, f"{name}: {caught.value}"
-        for secret in ("127.0.0.1", "upload_id", "://", "a-token"):
-            assert secret not in str(caught.value)
+def assert_unavailable(storage, **how):
+    all_unavailable(every_call(storage), SECRETS, **how)
 
 
 def read_all(storage, key):

@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from services.google_stores import BUCKET, CHUNK_SIZE
+from services.remote_stores import closed_at_end
 
 from uploadmill.backends.storage.gcs import GoogleStorage
 
@@ -47,20 +48,16 @@ def google_key_file(google_key, tmp_path):
 @pytest.fixture
 def google_store(google):
     """Makes stores; all are closed at the end."""
-    made = []
+    defaults = {
+        "name": "primary",
+        "endpoint_url": google.endpoint,
+        "read_timeout": 1.0,
+        "chunk_size": CHUNK_SIZE,
+        "page_size": 100,
+    }
 
-    def make(**options):
-        defaults = {
-            "name": "primary",
-            "endpoint_url": google.endpoint,
-            "read_timeout": 1.0,
-            "chunk_size": CHUNK_SIZE,
-            "page_size": 100,
-        }
-        bucket = options.pop("bucket", BUCKET)
-        made.append(GoogleStorage(bucket, "made", **defaults | options))
-        return made[-1]
+    def new_store(bucket=BUCKET, **options):
+        return GoogleStorage(bucket, "made", **defaults | options)
 
-    yield make
-    for each in made:
-        each.close()
+    with closed_at_end(new_store) as make:
+        yield make

@@ -18,6 +18,7 @@ from services.google_stores import (
     signed_in,
     storage_part,
 )
+from services.remote_stores import OF_VERSIONS, assert_contract
 
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp
@@ -32,22 +33,14 @@ from uploadmill.errors import (
     Unsupported,
 )
 
-VERSION_CHECKS = {
-    "versions_are_kept_and_come_back",
-    "versions_outlive_a_delete",
-    "versions_of_nothing",
-}
-
 
 @pytest.mark.parametrize("bucket", [BUCKET, VERSIONED])
 def test_google_keeps_the_contract_and_leaves_nothing(google_store, google_key_file, bucket):
     with signed_in(google_store, google_key_file, bucket=bucket, read_timeout=10.0) as (storage, _):
-        results = list(run_contract(storage, large=CHUNK_SIZE + 1000, many=150))
+        results = run_contract(storage, large=CHUNK_SIZE + 1000, many=150)
 
-        broken = {result.name: result.detail for result in results if not result.ok}
-        assert {} == {name: why for name, why in broken.items() if name not in SERVER_FAULTS}
-        expected = VERSION_CHECKS if bucket == BUCKET else set()
-        assert expected == {result.name for result in results if not result.offered}
+        lacking = OF_VERSIONS if bucket == BUCKET else ()
+        assert_contract(results, faults=SERVER_FAULTS, lacking=lacking)
         assert [] == [stat.key for stat in storage.list()]
 
 
