@@ -17,7 +17,7 @@ from uploadmill.backends.storage.breaker import Breakers, unwatched
 from uploadmill.backends.storage.composite import Composite
 from uploadmill.backends.storage.members import Member, Writing
 from uploadmill.backends.storage.objects import ObjectStat
-from uploadmill.backends.storage.transfer import bring
+from uploadmill.backends.storage.transfer import bring_all
 from uploadmill.errors import InvalidSettings, ObjectExists, ObjectNotFound
 
 log = logging.getLogger("uploadmill.storage")
@@ -108,14 +108,13 @@ class BalancedStorage(Composite):
             StorageUnavailable: A store gives no answer; the rest stays where it is.
             ObjectChanged: An object was overwritten just now; the next run takes it along.
             IntegrityError: A copy is not the original, which stays.
+            Unsupported: Its new store does not take an object as it is, such as a public one; it
+                stays. This and the two above come at the end, when all others have moved.
         """
         if self._weights[name]:
             raise ValueError(f"store {name!r} takes new objects; name it in 'draining' first")
         emptied = self._by_name[name].store
-        for stat in emptied.list(prefix):
-            target = self._by_name[self.home(stat.key)].store
-            if bring(emptied, stat.key, target):
-                yield stat.key
+        return bring_all(emptied, prefix, lambda key: self._by_name[self.home(key)].store)
 
     def _order(self, key: str) -> list[str]:
         """All stores, the one where *key* belongs first, those that drain last."""

@@ -14,7 +14,7 @@ from uploadmill.backends.storage.breaker import Breakers, unwatched
 from uploadmill.backends.storage.composite import Composite
 from uploadmill.backends.storage.members import Member, Writing
 from uploadmill.backends.storage.objects import ObjectStat
-from uploadmill.backends.storage.transfer import bring
+from uploadmill.backends.storage.transfer import bring_all
 from uploadmill.errors import ObjectExists, ObjectNotFound, StorageUnavailable
 
 log = logging.getLogger("uploadmill.storage")
@@ -73,10 +73,10 @@ class FailoverStorage(Composite):
             StorageUnavailable: One of the stores gives no answer; the rest stays where it is.
             ObjectChanged: An object was overwritten just now; the next run takes it along.
             IntegrityError: A copy is not the original, which stays.
+            Unsupported: The primary does not take an object as it is, such as a public one; it
+                stays. This and the two above come at the end, when all others are home.
         """
-        for stat in self._secondary.store.list(prefix):
-            if bring(self._secondary.store, stat.key, self._primary.store):
-                yield stat.key
+        return bring_all(self._secondary.store, prefix, lambda _key: self._primary.store)
 
     def _ranked(self, key: str) -> Sequence[Member]:  # noqa: ARG002 (all keys alike)
         return self._members

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from uploadmill.backends.storage.base import Storage
@@ -15,7 +17,10 @@ from uploadmill.errors import (
     ObjectNotFound,
     StorageUnavailable,
     Unsupported,
+    UploadmillError,
 )
+
+log = logging.getLogger("uploadmill.storage")
 
 
 def transfer(
@@ -54,6 +59,39 @@ def transfer(
         create_only=create_only,
         sha256=found.sha256,
     )
+
+
+def bring_all(source: Storage, prefix: str, home: Callable[[str], Storage]) -> Iterator[str]:
+    """Move all objects of a store; one that cannot be moved does not hold up the others.
+
+    Args:
+        source: Where they are.
+        prefix: Of their keys.
+        home: The store in which a key is to be.
+
+    Yields:
+        Each key that has moved.
+
+    Raises:
+        StorageUnavailable: One of the stores gives no answer; the rest stays where it is.
+        UploadmillError: At the end, of the first object that could not be moved (see
+            :func:`bring`) or that its new store does not take as it is; the log names all.
+    """
+    stuck: UploadmillError | None = None
+    for stat in source.list(prefix):
+        try:
+            moved = bring(source, stat.key, home(stat.key))
+        except StorageUnavailable:
+            raise
+        except UploadmillError as error:
+            extra = {"store": source.name, "key": stat.key, "reason": str(error)}
+            log.error("not_moved", extra=extra)  # noqa: TRY400 - the reason says it all
+            stuck = stuck or error
+            continue
+        if moved:
+            yield stat.key
+    if stuck is not None:
+        raise stuck
 
 
 def bring(source: Storage, key: str, target: Storage) -> bool:

@@ -258,6 +258,22 @@ def test_a_store_drains_without_loss(stores):
     assert [] == list(storage.drain("two"))
 
 
+def test_an_object_that_cannot_be_moved_does_not_hold_up_the_others(stores, caplog):
+    filled(stores)
+    first, *others = keys(stores["two"])
+    assert others
+    rotten = stores["two"]._objects[first]
+    object.__setattr__(rotten, "content", b"?" * len(rotten.content))
+    moved = []
+
+    with pytest.raises(IntegrityError, match=first):
+        moved.extend(balanced(stores, draining=["two"]).drain("two"))
+
+    assert others == moved
+    assert [first] == keys(stores["two"])
+    assert ["not_moved"] == [each.message for each in caplog.records]
+
+
 def test_what_takes_new_objects_does_not_drain(stores):
     with pytest.raises(ValueError, match="draining"):
         list(balanced(stores).drain("two"))

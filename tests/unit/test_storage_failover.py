@@ -576,14 +576,19 @@ def test_an_object_comes_home_to_a_bucket_without_access_lists(secondary, clock)
     assert [] == keys(secondary)
 
 
-def test_what_is_public_does_not_come_home_to_where_it_could_not_be(secondary, clock):
-    secondary.put("a", b"bytes", access=Access.PUBLIC_READ)
+def test_what_is_public_does_not_come_home_to_where_it_could_not_be(secondary, clock, caplog):
+    secondary.put("b", b"bytes", access=Access.PUBLIC_READ)
+    for key in ("a", "c"):
+        secondary.put(key, b"bytes")
     both = FailoverStorage(WithoutLists("primary"), secondary, timing=clock.timing)
+    home = []
 
     with pytest.raises(Unsupported, match="access lists disabled"):
-        list(both.bring_home())
+        home.extend(both.bring_home())
 
-    assert ["a"] == keys(secondary)
+    assert ["a", "c"] == home, "which it does not hold up"
+    assert ["b"] == keys(secondary)
+    assert [("not_moved", "b")] == [(each.message, each.key) for each in caplog.records]
 
 
 def test_an_account_that_may_not_look_at_access_brings_home_all_the_same(primary, clock):
