@@ -1,6 +1,8 @@
 """The scripts that prepare a machine, where something is missing."""
 
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,7 +17,7 @@ def command(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     path = f"{folder}:{os.environ['PATH']}"
     return subprocess.run(
         [CHECKOUT / arguments[0], *arguments[1:]],
@@ -77,3 +79,46 @@ def test_what_is_installed_is_not_installed_again(bare_debian):
 
     assert (0, "") == (asked.returncode, asked.stderr)
     assert not (bare_debian / "apt.log").exists()
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """A checkout with three rings, an interpreter that says what it ran, and no other Python."""
+    for name in ("scripts/test", "scripts/with-libmagic"):
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        shutil.copy(CHECKOUT / name, tmp_path / name)
+    for ring in ("unit", "chaos", "new"):
+        (tmp_path / "tests" / ring).mkdir(parents=True)
+        (tmp_path / "tests" / ring / "test_it.py").touch()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    command(tmp_path / "scripts", "find-python", "exit 1")
+    command(tmp_path / ".venv/bin", "python", '[ "$1" = -c ] || echo "Python 3.11: $*"')
+    return tmp_path
+
+
+def test_each_ring_is_run_once(suite):
+    done = run(suite, suite / "scripts" / "test")
+
+    assert 0 == done.returncode, done.stderr
+    assert ["chaos", "new", "unit"] == sorted(re.findall(r"^== (.*)", done.stdout, re.MULTILINE))
+    ran = re.findall(r"pytest .* tests/(\w+)$", done.stdout, re.MULTILINE)
+    assert ["chaos", "new", "unit"] == sorted(ran)
+    assert "Missing: Python 3.13. Its unit ring is not run." in done.stdout
+
+
+def test_the_rings_that_are_named_are_run(suite):
+    done = run(suite, suite / "scripts" / "test", "chaos")
+
+    assert ["chaos"] == re.findall(r"^== (.*)", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("ring", ["unit", "chaos", "new"])
+def test_a_ring_that_fails_fails_them_all_and_the_others_are_run(suite, ring):
+    fails = f'case "$*" in *tests/{ring}) echo broken; exit 1;; esac'
+    command(suite / ".venv/bin", "python", fails)
+
+    done = run(suite, suite / "scripts" / "test")
+
+    assert 1 == done.returncode
+    assert f"== {ring}\nbroken\n" in done.stdout
+    assert 3 == done.stdout.count("== ")
