@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from uploadmill.settings import PREFIX, Settings, Table
+from uploadmill.settings import Settings, Table
+from uploadmill.settings_sources import PREFIX
 
 INTRODUCTION = """\
 # Settings

@@ -1,17 +1,12 @@
-"""The configuration, read in one place into one frozen object.
+"""The configuration: one frozen object, table by table.
 
-From lowest to highest: defaults, ``uploadmill.toml`` (or the file that ``UPLOADMILL_CONFIG``
-names), ``REDIS_URL`` and ``CELERY_BROKER_URL``, then ``UPLOADMILL_…`` variables, two underscores
-between a table and its key: ``UPLOADMILL_PRIMARY__URL``. Everything else takes arguments.
+It is read in one place (:meth:`Settings.load`); everything else takes arguments.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -21,13 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from uploadmill.errors import InvalidSettings, UnknownPipeline
 from uploadmill.job import DEADLINE, Name
 from uploadmill.pipeline import SHIPPED, Step
-
-PREFIX = "UPLOADMILL_"
-CONFIG_VARIABLE = "UPLOADMILL_CONFIG"
-DEFAULT_FILE = "uploadmill.toml"
-
-#: Variables of the ecosystem that are honoured, and the setting each one gives.
-FOREIGN_VARIABLES = {"REDIS_URL": "redis_url", "CELERY_BROKER_URL": "broker_url"}
+from uploadmill.settings_sources import explained, given
 
 DAY = 86_400.0
 
@@ -281,15 +270,11 @@ class Settings(Table):
             InvalidSettings: With every mistake in one message.
         """
         problems: list[str] = []
-        raw = _read_file(environ, problems)
-        for variable, name in FOREIGN_VARIABLES.items():
-            if environ.get(variable):
-                raw[name] = environ[variable]
-        _overlay_environment(raw, environ, problems)
+        raw = given(cls, environ, problems)
         try:
             settings = cls.model_validate(raw)
         except ValidationError as error:
-            problems += [_explain(item) for item in error.errors()]
+            problems += [explained(cls, item) for item in error.errors()]
         if problems:
             listed = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
             raise InvalidSettings(f"the settings have {len(problems)} mistake(s):\n{listed}")
@@ -311,70 +296,3 @@ class Settings(Table):
         if pipeline in SHIPPED:
             return tuple(options.to_step() for options in SHIPPED[pipeline])
         raise UnknownPipeline(pipeline, self.pipeline_names)
-
-
-def _read_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    """The settings file as nested dictionaries; a missing default file is an empty one."""
-    named = environ.get(CONFIG_VARIABLE)
-    path = Path(named or DEFAULT_FILE)
-    try:
-        return tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        if named:
-            problems.append(f"{CONFIG_VARIABLE}: there is no file {named}")
-    except (OSError, ValueError) as error:
-        problems.append(f"{path}: {error}")
-    return {}
-
-
-def _overlay_environment(
-    raw: dict[str, Any], environ: Mapping[str, str], problems: list[str]
-) -> None:
-    """Put every ``UPLOADMILL_…`` variable into *raw*; an unknown one is a problem."""
-    known = dict(_variables(Settings))
-    for variable, value in sorted(environ.items()):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
-            continue
-        if variable not in known:
-            problems.append(f"{variable}: no such setting{_alternatives(variable, known)}")
-            continue
-        *tables, name = known[variable]
-        target = raw
-        for table in tables:
-            target = target.setdefault(table, {})
-        try:
-            target[name] = json.loads(value) if value.startswith(("{", "[")) else value
-        except ValueError as error:
-            problems.append(f"{variable}: not valid JSON: {error}")
-
-
-def _variables(
-    table: type[BaseModel], path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each environment variable there can be, with the path of the setting it gives."""
-    for name, field in table.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Table):
-            yield from _variables(field.annotation, (*path, name))
-        else:
-            yield PREFIX + "__".join((*path, name)).upper(), (*path, name)
-
-
-def _explain(error: Any) -> str:
-    """One validation error as a line that names the setting."""
-    where = ".".join(str(part) for part in error["loc"]) or "settings"
-    if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg']}"
-    table: type[BaseModel] = Settings
-    for part in error["loc"][:-1]:
-        field = table.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type):
-            return f"{where}: no such setting"
-        if issubclass(field.annotation, Table):
-            table = field.annotation
-    return f"{where}: no such setting{_alternatives(str(error['loc'][-1]), table.model_fields)}"
-
-
-def _alternatives(name: str, known: Mapping[str, Any]) -> str:
-    """The known names nearest to *name*, or all where none is near."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"

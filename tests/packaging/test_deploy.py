@@ -13,7 +13,8 @@ from celery.bin.worker import worker as celery_worker
 from checkout import CHECKOUT
 from flower.command import flower as celery_flower
 
-from uploadmill.settings import PREFIX, Settings
+from uploadmill.settings import Settings
+from uploadmill.settings_sources import PREFIX
 from uploadmill.wire import QUEUE
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "deploy" / "compose.yml").read_text())

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from uploadmill.errors import EmbeddedServerFailed
-from uploadmill.settings import CONFIG_VARIABLE, Settings
+from uploadmill.settings import Settings
+from uploadmill.settings_sources import CONFIG_VARIABLE
 from uploadmill.worker.commands.local import say, scan_notice, stoppable
 from uploadmill.worker.commands.show import table
 from uploadmill.worker.embedded.environment import Environment, embedded_environment

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from uploadmill.settings import CONFIG_VARIABLE, FOREIGN_VARIABLES, PREFIX, Settings
+from uploadmill.settings import Settings
+from uploadmill.settings_sources import CONFIG_VARIABLE, FOREIGN_VARIABLES, PREFIX
 from uploadmill.wire import QUEUE
 from uploadmill.worker.embedded.clamd import EmbeddedClamd, start_clamd
 from uploadmill.worker.embedded.flower import start_flower

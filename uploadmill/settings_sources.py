@@ -1,0 +1,111 @@
+"""Where settings come from, and what is wrong with them.
+
+From lowest to highest: defaults, ``uploadmill.toml`` (or the file that ``UPLOADMILL_CONFIG``
+names), ``REDIS_URL`` and ``CELERY_BROKER_URL``, then ``UPLOADMILL_…`` variables, two underscores
+between a table and its key: ``UPLOADMILL_PRIMARY__URL``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+PREFIX = "UPLOADMILL_"
+CONFIG_VARIABLE = "UPLOADMILL_CONFIG"
+DEFAULT_FILE = "uploadmill.toml"
+
+#: Variables of the ecosystem that are honoured, and the setting each one gives.
+FOREIGN_VARIABLES = {"REDIS_URL": "redis_url", "CELERY_BROKER_URL": "broker_url"}
+
+
+def given(
+    settings: type[BaseModel], environ: Mapping[str, str], problems: list[str]
+) -> dict[str, Any]:
+    """What file and environment say, as nested dictionaries.
+
+    Args:
+        settings: What there is to set: a model whose tables are models.
+        environ: The environment.
+        problems: Gets a line for each mistake.
+    """
+    raw = _read_file(environ, problems)
+    for variable, name in FOREIGN_VARIABLES.items():
+        if environ.get(variable):
+            raw[name] = environ[variable]
+    _overlay_environment(raw, dict(_variables(settings)), environ, problems)
+    return raw
+
+
+def _read_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """The settings file as nested dictionaries; a missing default file is an empty one."""
+    named = environ.get(CONFIG_VARIABLE)
+    path = Path(named or DEFAULT_FILE)
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if named:
+            problems.append(f"{CONFIG_VARIABLE}: there is no file {named}")
+    except (OSError, ValueError) as error:
+        problems.append(f"{path}: {error}")
+    return {}
+
+
+def _overlay_environment(
+    raw: dict[str, Any],
+    known: Mapping[str, tuple[str, ...]],
+    environ: Mapping[str, str],
+    problems: list[str],
+) -> None:
+    """Put every ``UPLOADMILL_…`` variable into *raw*; an unknown one is a problem."""
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        if variable not in known:
+            problems.append(f"{variable}: no such setting{_alternatives(variable, known)}")
+            continue
+        *tables, name = known[variable]
+        target = raw
+        for table in tables:
+            target = target.setdefault(table, {})
+        try:
+            target[name] = json.loads(value) if value.startswith(("{", "[")) else value
+        except ValueError as error:
+            problems.append(f"{variable}: not valid JSON: {error}")
+
+
+def _variables(
+    table: type[BaseModel], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each environment variable there can be, with the path of the setting it gives."""
+    for name, field in table.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _variables(field.annotation, (*path, name))
+        else:
+            yield PREFIX + "__".join((*path, name)).upper(), (*path, name)
+
+
+def explained(settings: type[BaseModel], error: Any) -> str:
+    """One validation error as a line that names the setting."""
+    where = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    table = settings
+    for part in error["loc"][:-1]:
+        field = table.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return f"{where}: no such setting"
+        if issubclass(field.annotation, BaseModel):
+            table = field.annotation
+    return f"{where}: no such setting{_alternatives(str(error['loc'][-1]), table.model_fields)}"
+
+
+def _alternatives(name: str, known: Mapping[str, Any]) -> str:
+    """The known names nearest to *name*, or all where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"
