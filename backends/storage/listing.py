@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, Self, TypeVar
@@ -70,22 +70,31 @@ class PagedListing:
             self._entries, self.token = iter(page.entries), page.token
 
 
-def paged(entries: Iterable[Entry], limit: int | None) -> Iterator[Page]:
-    """Pages of a store that walks its keys in order; a token is the last key given."""
-    walk = iter(entries)
-    left = limit
-    while page := list(islice(walk, PAGE if left is None else min(PAGE, left))):
-        left = None if left is None else left - len(page)
-        if left == 0:
-            more = next(walk, None) is not None
-            yield Page(page, token_after(page[-1].key) if more else None)
-            return
-        yield Page(page, None)
-
-
 def token_after(place: str) -> str:
     """The token of a list that ended there: with this key, or where the store's own mark says."""
     return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def paged(
+    entries: Iterable[Entry],
+    limit: int | None,
+    token_at: Callable[[Entry], str] = lambda last: token_after(last.key),
+) -> Iterator[Page]:
+    """Pages of what is walked in key order.
+
+    Args:
+        entries: All there are.
+        limit: Give at most so many.
+        token_at: The token of a list that ends with this entry, which has just been given.
+    """
+    walk, left = iter(entries), limit
+    while page := list(islice(walk, PAGE if left is None else min(PAGE, left))):
+        left = None if left is None else left - len(page)
+        if left == 0:
+            token = token_at(page[-1])
+            yield Page(page, None if next(walk, None) is None else token)
+            return
+        yield Page(page, None)
 
 
 def key_before(token: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from uploadmill.backends.storage.arguments import Ask
 from uploadmill.backends.storage.base import Storage
-from uploadmill.backends.storage.listing import PAGE, Entry, Page
+from uploadmill.backends.storage.listing import PAGE, Entry, Page, paged
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +103,7 @@ def merged_pages(stores: Sequence[Storage], ask: Ask) -> Iterator[Page]:
         _Walk(store, ask, position)
         for store, position in zip(stores, _positions(ask.token, len(stores)), strict=True)
     ]
-    entries, left = _merged(walks), ask.limit
-    while page := list(islice(entries, PAGE if left is None else min(PAGE, left))):
-        left = None if left is None else left - len(page)
-        if left == 0:
-            more = any(walk.head for walk in walks)
-            yield Page(page, _token(walks) if more else None)
-            return
-        yield Page(page, None)
+    return paged(_merged(walks), ask.limit, lambda _: _token(walks))
 
 
 def _merged(walks: Sequence[_Walk]) -> Iterator[Entry]:
