@@ -1,4 +1,4 @@
-"""Stores of objects under keys: memory, local disk, S3, one contract."""
+"""Stores of objects under keys: five kinds and what is made of several, one contract."""
 
 from __future__ import annotations
 

@@ -74,8 +74,7 @@ class Storage(Protocol):
             SizeLimitExceeded: The source has more than *max_size* bytes, or than the store takes.
             UnsupportedMedia: The store does not take this extension.
             InvalidKey: Also where the store keeps folders and part of the key is an object.
-            Unsupported: Metadata or a header that cannot be kept everywhere; or the store has no
-                access levels, or refuses this one.
+            Unsupported: Metadata or headers that some store cannot keep; no such access level.
         """
 
     def open(
@@ -90,10 +89,9 @@ class Storage(Protocol):
     ) -> AbstractContextManager[Reader]:
         """Read an object, or *length* bytes from *start*; beyond the end there are none.
 
-        The stream is of one state of the object. Where it is overwritten meanwhile, reading
-        goes on with the old bytes or raises; it never mixes the two. With *verify*, of the whole
-        only, the bytes are hashed on their way, and the last read raises where they are not
-        those that were put.
+        The stream is of one state of the object: overwritten meanwhile, it gives the old bytes
+        or raises, and never mixes the two. With *verify*, of the whole only, the bytes are hashed
+        on their way, and the last read raises where they are not those that were put.
 
         Raises:
             ValueError: *start* or *length* is less than 0.
@@ -154,9 +152,8 @@ class Storage(Protocol):
 
         Args:
             keys: Any number of them; with *if_match* one.
-            if_match: The etag that the object must have. Local stores, memory, Google and Azure
-                decide it themselves, so nothing that is written meanwhile is lost; other stores
-                look just before they delete.
+            if_match: The etag that the object must have. Most stores decide it themselves; S3's
+                look just before, and lose what is written in between.
 
         Raises:
             ObjectChanged: Its etag is not *if_match*.
@@ -178,9 +175,7 @@ class Storage(Protocol):
         """
 
     def move(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
-        """Copy, compare, then delete *source*, if it is still the same (:meth:`delete`).
-
-        Killed in between, both are there.
+        """Copy, compare, then delete *source* by its etag; killed in between, both are there.
 
         Raises:
             ObjectNotFound: No *source*.
