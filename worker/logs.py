@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from typing import Any
 
 from celery.signals import after_setup_logger
@@ -42,8 +43,18 @@ def install() -> None:
 def _format(logger: logging.Logger, **_: Any) -> None:
     for handler in logger.handlers:
         handler.setFormatter(Fields())
+        _finish_lines_before_forks(handler)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _finish_lines_before_forks(handler: logging.Handler) -> None:
+    """Fork no child while a thread is in the middle of a line.
+
+    The child would inherit the stream's buffer locked by a thread that it has not, and stand still
+    at its own first line, for ever. Logging makes only its own locks anew in a child.
+    """
+    os.register_at_fork(before=handler.acquire, after_in_parent=handler.release)
 
 
 def log_to_stderr() -> None:
