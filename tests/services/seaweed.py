@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.frozen import freeze
+from uploadmill.worker.embedded.processes import TETHER
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -159,9 +160,11 @@ def _start(program: str, folder: Path, ports: dict[str, int]) -> Seaweed:
 def _run(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     # With less it collects garbage all the time, a tenth of a core while it idles.
     settings = {"GOMEMLIMIT": "512MiB", "HOME": str(folder), "WEED_S3_SSE_KEY": "any"}
+    # It must not outlive a test run, or a campaign, that is killed.
+    tied = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command]
     with (folder / "seaweed.log").open("ab") as log:
         return subprocess.Popen(
-            command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
+            tied, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
         )
 
 
