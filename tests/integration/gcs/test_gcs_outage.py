@@ -104,9 +104,9 @@ def test_a_connection_cut_in_mid_body_is_no_end_of_the_object(google_store, goog
 
 
 def test_a_body_that_stalls_is_given_up(google_store, google):
-    google_store(chunk_size=32 << 20).put("stall", MadeUp(30 << 20))
+    google_store(chunk_size=32 << 20, read_timeout=60.0).put("stall", MadeUp(30 << 20))
     with proxy(google.port) as between:
-        storage = google_store(endpoint_url=between.endpoint, read_timeout=0.5)
+        storage = google_store(endpoint_url=between.endpoint, read_timeout=2.0)
 
         with storage.open("stall") as reader:
             reader.read(10)
