@@ -15,7 +15,7 @@ from azure.storage.blob import BlobClient, StorageStreamDownloader
 from pydantic import SecretStr
 
 from uploadmill.backends.storage.arguments import Ask, Part, Write
-from uploadmill.backends.storage.azure_access import READ_TIMEOUT, azure_access
+from uploadmill.backends.storage.azure_access import azure_access
 from uploadmill.backends.storage.azure_answers import created, found, headers, quoted
 from uploadmill.backends.storage.azure_client import READ_SIZE, AzureContainer
 from uploadmill.backends.storage.azure_conditions import asking, deciding, reading
@@ -32,6 +32,7 @@ from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.skeleton import Skeleton
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.errors import ObjectExists, ObjectNotFound, Unsupported
 
 #: Bytes of a block, and of the largest object sent in one request. Two are held at a time.

@@ -12,11 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from uploadmill.backends.storage.bucket import revealed
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.errors import InvalidSettings
-
-#: Seconds to wait for the next bytes in. Two calls into a black hole are 8 s: what a commit may
-#: lose before it fails over.
-READ_TIMEOUT = 4.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,7 @@ from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from uploadmill.backends.storage.azure_access import AzureAccess
 from uploadmill.backends.storage.azure_transport import PieceTransport
 from uploadmill.backends.storage.per_process import PerProcess
-
-#: Seconds to connect in.
-CONNECT_TIMEOUT = 3.0
-
-#: Seconds to wait for the next bytes in, for calls that only look whether anybody is there.
-BRISK_TIMEOUT = 3.0
-
-#: The same for calls in which the server copies or joins blocks before it answers: a minute.
-LONG_TIMEOUT = 60.0
+from uploadmill.backends.storage.timeouts import Patience, timeouts
 
 #: Where the SDK tells of each request, in ten lines and with its address: for those who ask.
 _LOG = logging.getLogger("uploadmill.azure")
@@ -77,13 +69,12 @@ class AzureContainer:
     @property
     def brisk(self) -> dict[str, Any]:
         """What to pass to a call that should answer at once."""
-        patience = min(BRISK_TIMEOUT, self.access.read_timeout)
-        return {"connection_timeout": patience, "read_timeout": patience}
+        return _patience("brisk", self.access)
 
     @property
     def patient(self) -> dict[str, Any]:
         """What to pass to a call that takes its time."""
-        return {"read_timeout": max(LONG_TIMEOUT, self.access.read_timeout)}
+        return _patience("long", self.access)
 
     def close(self) -> None:
         """Give back this process's connections; the next call opens new ones."""
@@ -98,10 +89,7 @@ class AzureContainer:
             logger=_LOG,
             # Callers have their own attempts; two layers of them would multiply.
             retry_total=0,
-            transport=PieceTransport(
-                connection_timeout=min(CONNECT_TIMEOUT, self.access.read_timeout),
-                read_timeout=self.access.read_timeout,
-            ),
+            transport=PieceTransport(**_patience("usual", self.access)),
             max_single_put_size=self._put_size,
             max_single_get_size=self._read_size,
             max_chunk_get_size=self._read_size,
@@ -118,6 +106,11 @@ def _credential(access: AzureAccess) -> AzureNamedKeyCredential | TokenCredentia
     return DefaultAzureCredential(
         # Nor does it try again: by default each of the chain would, four times.
         retry_total=0,
-        connection_timeout=min(CONNECT_TIMEOUT, access.read_timeout),
-        read_timeout=access.read_timeout,
+        **_patience("usual", access),
     )
+
+
+def _patience(patience: Patience, access: AzureAccess) -> dict[str, Any]:
+    """How long a call may take, as the SDK takes it."""
+    connect, read = timeouts(patience, access.read_timeout)
+    return {"connection_timeout": connect, "read_timeout": read}

@@ -17,7 +17,7 @@ from uploadmill.backends.storage.bucket import checked_prefix
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.gcs_answers import resource
-from uploadmill.backends.storage.gcs_client import READ_TIMEOUT, GoogleAccess, GoogleBucket
+from uploadmill.backends.storage.gcs_client import GoogleAccess, GoogleBucket
 from uploadmill.backends.storage.gcs_copy import Copy, copied
 from uploadmill.backends.storage.gcs_errors import refuses_access, translated
 from uploadmill.backends.storage.gcs_list import pages, versions
@@ -30,6 +30,7 @@ from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.skeleton import Skeleton
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.errors import (
     InvalidSettings,
     ObjectChanged,

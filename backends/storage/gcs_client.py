@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import google.auth
@@ -19,27 +19,10 @@ from requests.adapters import HTTPAdapter
 
 from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.per_process import PerProcess
-
-Patience = Literal["brisk", "usual", "long"]
-
-#: (Seconds to connect in, seconds to wait for the next bytes in), as ``requests`` takes them.
-Timeouts = tuple[float, float]
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT, Patience, timeouts
 
 #: Where Google itself is.
 GOOGLE = "https://storage.googleapis.com"
-
-#: Seconds to connect in.
-CONNECT_TIMEOUT = 3.0
-
-#: Seconds to wait for the next bytes in. Two calls into a black hole are 8 s: what a commit may
-#: lose before it fails over.
-READ_TIMEOUT = 4.0
-
-#: The same for calls that only look whether anybody is there, or tidy up after a failure.
-BRISK_TIMEOUT = 3.0
-
-#: The same for calls in which the server copies or completes an object before it answers.
-LONG_TIMEOUT = 60.0
 
 #: Connections kept; more threads than this wait for nothing, they only reconnect.
 _POOL = 16
@@ -75,14 +58,9 @@ class GoogleAccess:
         """The address without a slash at its end."""
         return (self.endpoint_url or GOOGLE).rstrip("/")
 
-    def timeouts(self, patience: Patience) -> Timeouts:
-        """How long a call may take."""
-        read_timeout = {
-            "brisk": min(BRISK_TIMEOUT, self.read_timeout),
-            "usual": self.read_timeout,
-            "long": max(LONG_TIMEOUT, self.read_timeout),
-        }[patience]
-        return min(CONNECT_TIMEOUT, read_timeout), read_timeout
+    def timeouts(self, patience: Patience) -> tuple[float, float]:
+        """How long a call may take, as ``requests`` takes it."""
+        return timeouts(patience, self.read_timeout)
 
     def credentials(self) -> Credentials:
         """Those of the file, or of the provider's chain; may ask Google's metadata server."""

@@ -22,9 +22,10 @@ from requests import Response
 from requests.exceptions import RequestException
 
 from uploadmill.backends.storage.body import Body
-from uploadmill.backends.storage.gcs_client import GoogleBucket, Patience
+from uploadmill.backends.storage.gcs_client import GoogleBucket
 from uploadmill.backends.storage.gcs_errors import answered
 from uploadmill.backends.storage.sources import CHUNK
+from uploadmill.backends.storage.timeouts import Patience
 
 #: Chunks but the last must be a multiple of this.
 CHUNK_UNIT = 256 << 10

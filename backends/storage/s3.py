@@ -18,7 +18,7 @@ from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.s3_answers import listed, server_token, token_of
-from uploadmill.backends.storage.s3_client import READ_TIMEOUT, S3Access, S3Bucket
+from uploadmill.backends.storage.s3_client import S3Access, S3Bucket
 from uploadmill.backends.storage.s3_copying import S3Copier
 from uploadmill.backends.storage.s3_errors import code_of, is_absent, meaning, translated
 from uploadmill.backends.storage.s3_features import (
@@ -33,6 +33,7 @@ from uploadmill.backends.storage.s3_upload import MAX_PARTS, unfinished
 from uploadmill.backends.storage.s3_versions import S3Versions
 from uploadmill.backends.storage.s3_writing import STREAM_LIMIT, S3Writer
 from uploadmill.backends.storage.skeleton import Skeleton
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.backends.storage.unfinished import UnfinishedUpload
 
 #: Bytes of one part: a put holds two in memory. S3 wants 5 MiB at least.

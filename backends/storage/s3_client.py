@@ -11,24 +11,12 @@ import boto3
 from botocore.config import Config
 
 from uploadmill.backends.storage.per_process import PerProcess
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT, timeouts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 Patience = Literal["brisk", "usual", "sending", "long"]
-
-#: Seconds to connect in.
-CONNECT_TIMEOUT = 3.0
-
-#: Seconds to wait for the next bytes in. Two calls into a black hole are 8 s: what a commit may
-#: lose before it fails over.
-READ_TIMEOUT = 4.0
-
-#: The same for calls that only look whether anybody is there, or tidy up after a failure.
-BRISK_TIMEOUT = 3.0
-
-#: The same for calls in which the server copies or joins objects before it answers: a minute.
-LONG_TIMEOUT = 60.0
 
 #: Connections kept; more threads than this wait for nothing, they only reconnect.
 _POOL = 16
@@ -56,19 +44,15 @@ class S3Access:
 
     def connect(self, patience: Patience) -> S3Client:
         """A new client; nothing is sent yet."""
-        read_timeout = {
-            "brisk": min(BRISK_TIMEOUT, self.read_timeout),
-            "usual": self.read_timeout,
-            "sending": self.read_timeout,
-            "long": max(LONG_TIMEOUT, self.read_timeout),
-        }[patience]
+        kind = "usual" if patience == "sending" else patience
+        connect_timeout, read_timeout = timeouts(kind, self.read_timeout)
         return _new_client(
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             config=Config(
-                connect_timeout=min(CONNECT_TIMEOUT, read_timeout),
+                connect_timeout=connect_timeout,
                 read_timeout=read_timeout,
                 # Callers have their own attempts; two layers of them would multiply.
                 retries={"total_max_attempts": 1, "mode": "standard"},
