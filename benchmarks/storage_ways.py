@@ -21,7 +21,7 @@ from uploadmill.backends.ledger.heal_copy import Copier
 from uploadmill.backends.ledger.heal_pace import Pace
 from uploadmill.backends.ledger.whole import has_bytes
 from uploadmill.backends.storage import FailoverStorage, open_storage
-from uploadmill.backends.storage.keys import DEFAULT_TYPE
+from uploadmill.backends.storage.content_types import DEFAULT_TYPE
 from uploadmill.backends.storage.sources import CHUNK
 from uploadmill.job import OutputFile
 

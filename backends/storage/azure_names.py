@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from uploadmill.backends.storage.keys import decoded, encoded
+from uploadmill.backends.storage.headers import decoded, encoded
 
 #: The name under which our sha256 is kept. No name of a user's becomes this one: an underscore
 #: of theirs is doubled.

@@ -54,12 +54,12 @@ class Storage(Protocol):
             key: Inside the prefix.
             source: The bytes; read as a stream, never held whole.
             content_type: Found from the content when not given, and from the key's extension
-                where the content says nothing definite (:mod:`~.sniffing`).
+                where the content says nothing definite (:mod:`~.content_types`).
             metadata: The user's own, kept with the object: lower-case ASCII names, any text as
-                value, 1.5 kB in all once encoded (:func:`~.keys.check_metadata`).
+                value, 1.5 kB in all once encoded (:func:`~.headers.check_metadata`).
             cache_control: Served with the object, such as ``public, max-age=31536000``.
             content_disposition: Served with the object, such as what
-                :func:`~.keys.attachment` makes of a file's name.
+                :func:`~.headers.attachment` makes of a file's name.
             access: Who may read it; the bucket's own rule when not given.
             create_only: Fail when the key is taken, decided atomically by the store.
             sha256: What the bytes should have; a difference leaves nothing behind.

@@ -19,7 +19,7 @@ from uploadmill.backends.storage.contract_ground import (
     true,
 )
 from uploadmill.backends.storage.contract_put import METADATA
-from uploadmill.backends.storage.keys import attachment
+from uploadmill.backends.storage.headers import attachment
 from uploadmill.errors import (
     ObjectExists,
     ObjectNotFound,

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from uploadmill.backends.storage.content_types import DEFAULT_TYPE
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
     Ground,
@@ -25,7 +26,6 @@ from uploadmill.backends.storage.contract_ground import (
     true,
 )
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
-from uploadmill.backends.storage.keys import DEFAULT_TYPE
 from uploadmill.errors import ObjectNotFound, Unsupported
 
 #: Seconds a server may take for one request of these checks.

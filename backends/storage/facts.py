@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from uploadmill.backends.storage.keys import type_by_extension
+from uploadmill.backends.storage.content_types import type_by_extension
 from uploadmill.backends.storage.objects import ObjectStat
 
 

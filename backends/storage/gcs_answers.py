@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from uploadmill.backends.storage.facts import Facts
-from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded, is_key
+from uploadmill.backends.storage.headers import SHA256_NAME, decoded, encoded
+from uploadmill.backends.storage.keys import is_key
 from uploadmill.backends.storage.listing import Entry
 from uploadmill.backends.storage.objects import Folder, ObjectStat
 

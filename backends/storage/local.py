@@ -19,10 +19,11 @@ from typing import Any
 
 from uploadmill.backends.storage import local_sidecar as sidecar
 from uploadmill.backends.storage.arguments import Ask, Part, Write
+from uploadmill.backends.storage.content_types import type_by_extension
 from uploadmill.backends.storage.facts import Facts, facts_of
 from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.backends.storage.keys import check_key, check_prefix, type_by_extension
+from uploadmill.backends.storage.keys import check_key, check_prefix
 from uploadmill.backends.storage.listing import Page, key_before, paged
 from uploadmill.backends.storage.local_errors import translated
 from uploadmill.backends.storage.local_folders import ABSENT, folder, look, open_file

@@ -11,7 +11,8 @@ from typing import Any
 from botocore.parsers import ResponseParserError
 
 from uploadmill.backends.storage.facts import Facts
-from uploadmill.backends.storage.keys import SHA256_NAME, decoded, encoded, is_key
+from uploadmill.backends.storage.headers import SHA256_NAME, decoded, encoded
+from uploadmill.backends.storage.keys import is_key
 from uploadmill.backends.storage.listing import Entry, Page
 from uploadmill.backends.storage.objects import Folder, ObjectStat
 

@@ -7,25 +7,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal
 
+from uploadmill.backends.storage.addresses import check_lasting, public_address
 from uploadmill.backends.storage.arguments import Ask, Part, Write, ask, only
+from uploadmill.backends.storage.content_types import HEAD, content_type_of
 from uploadmill.backends.storage.derived import Derived
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.hashing import HashingReader, VerifiedReader
-from uploadmill.backends.storage.keys import (
+from uploadmill.backends.storage.headers import (
     attachment,
     check_content_type,
     check_header,
-    check_key,
-    check_lasting,
     check_metadata,
-    public_address,
 )
+from uploadmill.backends.storage.keys import check_key
 from uploadmill.backends.storage.limits import Limits
 from uploadmill.backends.storage.listing import Page, PagedListing
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
-from uploadmill.backends.storage.sniffing import HEAD, content_type_of
 from uploadmill.backends.storage.sources import Source, opener
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound, Unsupported
 

@@ -2,20 +2,18 @@
 
 import pytest
 
+from uploadmill.backends.storage.addresses import public_address
+from uploadmill.backends.storage.content_types import type_by_extension
 from uploadmill.backends.storage.contract_keys import HOSTILE_KEYS, STRANGE_NAMES
 from uploadmill.backends.storage.contract_put import METADATA
-from uploadmill.backends.storage.keys import (
+from uploadmill.backends.storage.headers import (
     attachment,
     check_header,
-    check_key,
     check_metadata,
-    check_prefix,
     decoded,
     encoded,
-    is_key,
-    public_address,
-    type_by_extension,
 )
+from uploadmill.backends.storage.keys import check_key, check_prefix, is_key
 from uploadmill.errors import InvalidKey, Unsupported
 
 

@@ -6,8 +6,8 @@ import pytest
 from pictures import photograph
 from PIL import Image
 
+from uploadmill.backends.storage.content_types import content_type_of
 from uploadmill.backends.storage.memory import MemoryStorage
-from uploadmill.backends.storage.sniffing import content_type_of
 
 
 def picture(kind):

@@ -1,14 +1,16 @@
-"""The type of content by its first bytes, as the WHATWG's MIME Sniffing standard tells it.
+"""The type of content: by its first bytes, and by the key's extension where they do not tell.
 
-Only what no other content begins with. Libraries that know more types guess more: they were seen
-to take prose for a bitmap, an archive for a Word file, JavaScript for Matlab.
+The first bytes are the WHATWG's (its MIME Sniffing standard), and only what no other content begins
+with. Libraries that know more types guess more: they were seen to take prose for a bitmap, an
+archive for a Word file, JavaScript for Matlab.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from mimetypes import MimeTypes
 
-from uploadmill.backends.storage.keys import DEFAULT_TYPE, type_by_extension
+DEFAULT_TYPE = "application/octet-stream"
 
 #: Bytes of a beginning that are looked at.
 HEAD = 64
@@ -53,6 +55,23 @@ _CONTAINERS = frozenset(
     {"application/zip", "application/gzip", "application/ogg", "video/webm", "video/mp4"}
 )
 
+#: Without the system's own table, so that every node finds the same type.
+_TYPES = MimeTypes(filenames=())
+for _type, _extension in (
+    ("image/webp", ".webp"),
+    ("image/avif", ".avif"),
+    ("image/heic", ".heic"),
+    ("image/jpeg", ".jpg"),
+    ("application/epub+zip", ".epub"),
+    ("application/vnd.oasis.opendocument.text", ".odt"),
+    ("application/vnd.oasis.opendocument.spreadsheet", ".ods"),
+    ("application/vnd.oasis.opendocument.presentation", ".odp"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".docx"),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xlsx"),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", ".pptx"),
+):
+    _TYPES.add_type(_type, _extension)
+
 
 def content_type_of(head: bytes, key: str) -> str:
     """The type of an object that nobody gave one.
@@ -77,3 +96,8 @@ def _by_signature(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "video/mp4")
     return None
+
+
+def type_by_extension(key: str) -> str:
+    """The content type that a key's extension stands for, the same on every machine."""
+    return _TYPES.guess_type(key)[0] or DEFAULT_TYPE

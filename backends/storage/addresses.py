@@ -1,0 +1,21 @@
+"""What every store's addresses have in common."""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import quote
+
+
+def check_lasting(expires: float) -> None:
+    """Refuse what stores treat unlike: some would sign for a second, others for the past.
+
+    Raises:
+        ValueError: It is no number of seconds from now on.
+    """
+    if not 0 < expires < math.inf:
+        raise ValueError("say for how many seconds it lasts, more than 0")
+
+
+def public_address(public_url: str | None, key: str) -> str | None:
+    """Where the world reads *key*, for a store whose objects lie under *public_url*."""
+    return None if public_url is None else f"{public_url.rstrip('/')}/{quote(key)}"
