@@ -74,14 +74,16 @@ class StorageGround:
         self.ids.clear()
         self.struck = 0
 
-    def submit(self, uploads: Sequence[Upload]) -> None:
-        for upload in uploads:
-            job = self.uploads.enqueue(upload.content, pipeline=upload.pipeline)
-            self.ids[job.id] = upload
+    def submit(self, uploads: Sequence[Upload]) -> list[str]:
+        """Enqueue; returns the jobs' ids."""
+        jobs = [self.uploads.enqueue(each.content, pipeline=each.pipeline) for each in uploads]
+        ids = [job.id for job in jobs]
+        self.ids.update(zip(ids, uploads, strict=True))
+        return ids
 
-    def wait_ended(self, seconds: float) -> None:
-        """Return when no job is open any more, or when it takes too long."""
-        self._wait(lambda client: not client.zcard(OPEN), seconds)
+    def wait_ended(self, ids: Sequence[str], seconds: float) -> None:
+        """Return when none of these jobs is open any more, or when it takes too long."""
+        self._wait(lambda client: {*client.zmscore(OPEN, ids)} == {None}, seconds)
 
     def wait_healed(self, seconds: float) -> None:
         """Return when nothing waits to be brought home, or when it takes too long."""

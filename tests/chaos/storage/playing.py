@@ -103,14 +103,14 @@ def play(scenario: Scenario, ground: StorageGround, corpus: Corpus, *, short: bo
     uploads = scenario.uploads(corpus, scenario.jobs[short])
     # Some are stored when it breaks, and some are just being worked on.
     before, amid = (0, 0) if scenario.emptied else (len(uploads) // 4, max(1, len(uploads) // 20))
-    ground.submit(uploads[:before])
-    ground.wait_ended(DRAIN)
+    if before:
+        ground.wait_ended(ground.submit(uploads[:before]), DRAIN)
     ground.submit(uploads[before : before + amid])
     with scenario.breaks(ground):
-        ground.submit(uploads[before + amid :])
-        ground.wait_ended(DRAIN)
+        # Not those before them: of one that is decided to be on the primary the result is, too.
+        ground.wait_ended(ground.submit(uploads[before + amid :]), DRAIN)
         failed_over = sum(1 for _ in ground.stores.secondary.list())
-    ground.wait_ended(DRAIN)
+    ground.wait_ended([*ground.ids], DRAIN)
     if scenario.heals:
         ground.wait_healed(DRAIN)
     results = _results(ground)
