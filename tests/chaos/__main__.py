@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from chaos.plain import measuring as plain_celery
-from chaos.scenario import run
+from chaos.playing import start
 from chaos.scenarios import CONTROLS, SCENARIOS
-from uploadmill.worker.embedded.processes import TETHER
 
 COLUMNS = "{:<18} {:>6} {:>7} {:>6} {:>8} {:>6} {:>8} {:>8}"
 HEADINGS = ("scenario", "jobs", "faults", "lost", "doubled", "wrong", "worst s", "took s")
@@ -32,8 +29,6 @@ SHOWN = 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    if options.play:
-        return play(options)
     names = options.only.split(",") if options.only else every(short=options.short)
     seed = random.randrange(2**32) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -56,19 +51,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--folder", type=Path, help="where logs and stores are left")
     parser.add_argument("--at-once", type=int, default=2, help="scenarios side by side")
-    parser.add_argument("--play", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
-
-
-def play(options: argparse.Namespace) -> int:
-    """One scenario in this process; its row goes to the folder."""
-    how: dict[str, Any] = {"seed": options.seed, "short": options.short}
-    if options.play == plain_celery.NAME:
-        row = plain_celery.measure(options.folder, **how)
-    else:
-        row = run({**SCENARIOS, **CONTROLS}[options.play], options.folder, **how)
-    (options.folder / "row.json").write_text(json.dumps(row.as_json()))
-    return 0
 
 
 def campaign(
@@ -79,27 +62,17 @@ def campaign(
     while waiting or playing:
         while waiting and len(playing) < at_once:
             name = waiting.pop(0)
-            playing[name] = _start(name, folder / name, seed=seed, short=short)
+            playing[name] = start(name, folder / name, seed=seed, short=short)
         for name, process in list(playing.items()):
-            if process.poll() is not None:
+            if not process.is_alive():
                 del playing[name]
-                rows[name] = _row_of(folder / name, name, process.returncode)
+                rows[name] = _row_of(folder / name, name, process.exitcode)
                 tell(rows[name])
         time.sleep(0.1)
     return rows
 
 
-def _start(name: str, folder: Path, *, seed: int, short: bool) -> subprocess.Popen[bytes]:
-    folder.mkdir(parents=True)
-    # Tied to this process: whoever ends the campaign ends its scenarios and their servers.
-    command = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid())]
-    command += [sys.executable, "-m", "chaos", "--play", name, "--seed", str(seed)]
-    command += ["--folder", str(folder), *(["--short"] if short else [])]
-    with (folder / "output.txt").open("wb") as output:
-        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-
-
-def _row_of(folder: Path, name: str, status: int) -> dict[str, Any]:
+def _row_of(folder: Path, name: str, status: int | None) -> dict[str, Any]:
     path = folder / "row.json"
     if path.exists():
         row: dict[str, Any] = json.loads(path.read_text())

@@ -30,21 +30,19 @@ from uploadmill.errors import EnqueueError, TransientError
 from uploadmill.wire import QUEUE
 from uploadmill.worker.embedded.environment import Environment, Worker
 from uploadmill.worker.embedded.valkey import EmbeddedValkey, start_valkey
-from uploadmill.worker.reconciling import LOCK
+from uploadmill.worker.reconciling import LOCK, RECONCILED
 
 TESTS = Path(__file__).parents[1]
 APP = "chaos.app"
 
-#: The variable that makes a worker one of another node.
-WORKSPACE = "UPLOADMILL_WORKER__WORKSPACE"
-
-#: For the short form, in which a killed worker's job goes on within seconds.
+#: For the short form, in which a killed worker's job goes on within seconds. Reconciliations, each
+#: a process of its own, are rare: one is let begin when the faults have stopped.
 SHORT = {
     "UPLOADMILL_LEDGER__LEASE": "2",
     "UPLOADMILL_LEDGER__PUBLISH_GRACE": "1",
     "UPLOADMILL_LEDGER__RETRY_DELAY": "0.5",
     "UPLOADMILL_LEDGER__RETRY_DELAY_MAX": "3",
-    "UPLOADMILL_LEDGER__RECONCILE": "5",
+    "UPLOADMILL_LEDGER__RECONCILE": "30",
     "UPLOADMILL_WORKER__SWEEP": "0.5",
 }
 
@@ -59,7 +57,8 @@ class Ground:
     Attributes:
         short: Whether it must be over within seconds.
         faults: How the workers' application misbehaves; see :mod:`chaos.app`.
-        workspaces: Of the nodes that are there when it is calm.
+        leaving: Workers that were told to stop when it became calm.
+        workspaces: Of the nodes that are there then.
         last_looks: What a scenario itself wants to see when all is over.
         drain_limit: Seconds in which all jobs must have ended once the faults have stopped.
     """
@@ -77,6 +76,7 @@ class Ground:
     valkey: EmbeddedValkey
     rabbitmq: RabbitMQ | None = None
     crew: list[Member] = field(default_factory=list)
+    leaving: list[Member] = field(default_factory=list)
     workspaces: set[Path] = field(default_factory=set)
     last_looks: list[Callable[[], None]] = field(default_factory=list)
 
@@ -153,7 +153,7 @@ class Ground:
             "CHAOS": json.dumps({**self.faults, **(faults or {})}),
             **(environ or {}),
         }
-        hired = [Member(self._start(own, concurrency), own, concurrency) for _ in range(count)]
+        hired = [Member(self._start(own, concurrency), own, concurrency, own) for _ in range(count)]
         self.crew += hired
         if ready:
             for member in hired:
@@ -169,6 +169,7 @@ class Ground:
         for member in self.crew:
             if member.replaced and not member.worker.running:
                 member.worker = self._start(member.environ, member.concurrency)
+                member.began_with = member.environ
 
     def _start(self, environ: Mapping[str, str], concurrency: int) -> Worker:
         return self.environment.start_worker(environ, concurrency=concurrency, ready=False, app=APP)
@@ -210,11 +211,6 @@ class Ground:
         port = int(self.valkey.url.rsplit(":", 1)[1].split("/")[0])
         self.valkey = start_valkey(self.folder / "valkey", port, persistent=True)
 
-    def free_reconcile(self) -> None:
-        """The seconds pass for which a killed process keeps others from reconciling."""
-        with self.redis() as client:
-            client.delete(LOCK)
-
     @contextmanager
     def redis(self) -> Iterator[redis.Redis]:
         with redis.Redis.from_url(
@@ -238,22 +234,31 @@ class Ground:
             self.pause(0.2)
 
     def calm(self) -> None:
-        """The faults have stopped: every worker is replaced by a healthy one, warmly."""
+        """The faults have stopped: each node has one healthy worker, the others stop warmly.
+
+        In the short form that is one of those there are, if any; else it is a new one.
+        """
         members = [member for member in self.crew if member.replaced]
-        self.stop_warm(members)
+        kept = {member.node: member for member in members if self.short and member.healthy}
+        stopped = [member for member in members if member not in kept.values()]
+        own = self.environment.settings.worker.workspace
+        self.workspaces |= {Path(member.node) if member.node else own for member in members}
         if self.short:
-            self.free_reconcile()
-        self.crew.clear()
-        for environ in self._nodes(members):
-            self.hire(faults={"calm": True}, environ=environ, ready=False)
+            self._let_reconcile()
+            for member in stopped:
+                member.worker.tell(signal.SIGTERM)
+        else:
+            self.stop_warm(stopped)
+        self.crew = list(kept.values())
+        for member in {each.node: each for each in stopped if each.node not in kept}.values():
+            self.hire(faults={"calm": True}, environ=place_of(member.environ), ready=False)
+        self.leaving = stopped
         self.book.note("calm")
 
-    def _nodes(self, members: Sequence[Member]) -> list[dict[str, str]]:
-        """The variables of one worker for each node that is still there."""
-        nodes = {member.environ.get(WORKSPACE): place_of(member.environ) for member in members}
-        for node in nodes:
-            self.workspaces.add(Path(node) if node else self.environment.settings.worker.workspace)
-        return list(nodes.values())
+    def _let_reconcile(self) -> None:
+        """The minutes pass after which somebody looks again whether anything was forgotten."""
+        with suppress(redis.RedisError), self.redis() as client:
+            client.delete(LOCK, RECONCILED)
 
     def drain(self) -> bool:
         """Whether all jobs ended in time, and everything of theirs was cleared away."""
@@ -283,6 +288,8 @@ class Ground:
     def check(self) -> None:
         """Compare everything with what must be."""
         self.stop_warm(self.crew)
+        for member in self.leaving:
+            member.worker.wait()
         self.watcher.stop()
         Checker(self.places, self.book).check()
         for look in self.last_looks:

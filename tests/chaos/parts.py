@@ -13,8 +13,8 @@ from uploadmill.backends.storage.s3_upload import MultipartUpload
 #: Bytes of a part, the fewest that S3 takes; whatever is larger goes by parts here.
 PART = 5 << 20
 
-#: Bytes of an upload of three parts.
-LARGE = 11 << 20
+#: Bytes of an upload of two parts.
+LARGE = 6 << 20
 
 #: Points of who stages an upload, and of who commits it.
 STAGED, COMMITTED = "staging.after_part", "primary.after_part"

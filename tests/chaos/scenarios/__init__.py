@@ -20,28 +20,29 @@ from chaos.scenarios import (
     taking_over,
 )
 
+#: Those that wait longest come first, so that the others fill the time.
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        killing.KILLS,
-        killing.POINTS,
-        taking_over.TAKEN_OVER,
-        collecting.COLLECTION,
-        broken_off.BROKEN_OFF,
-        healing.HEALING,
-        redis_faults.REDIS,
-        emptied.EMPTIED,
-        messages.DOUBLED,
-        messages.DROPPED,
         rabbit.RABBITMQ,
-        outages.STORES,
-        outages.SCANNER,
-        swapped.SWAPPED,
-        nodes.ROLLING,
-        nodes.CLOCK,
+        killing.POINTS,
+        killing.KILLS,
+        redis_faults.REDIS,
         poisoned.POISON,
         nodes.DISK_FULL,
+        nodes.ROLLING,
+        collecting.COLLECTION,
+        broken_off.BROKEN_OFF,
+        swapped.SWAPPED,
+        outages.STORES,
+        outages.SCANNER,
+        nodes.CLOCK,
+        messages.DROPPED,
+        messages.DOUBLED,
         nodes.NODE_LOST,
+        emptied.EMPTIED,
+        healing.HEALING,
+        taking_over.TAKEN_OVER,
     )
 }
 

@@ -11,10 +11,7 @@ from chaos.ground import Ground
 from chaos.parts import COMMITTED, LARGE, STAGED
 from chaos.scenario import Scenario
 from chaos.scenarios.producing import known_before, produce
-from chaos.scenarios.striking import armed_ground, dying, wait_until_struck
-
-#: Seconds for the jobs, and for a collection.
-PATIENCE = 120.0
+from chaos.scenarios.striking import PATIENCE, armed_ground, dying, wait_until_struck
 
 #: Seconds after which a collection takes what was broken off.
 GRACE = 1.0

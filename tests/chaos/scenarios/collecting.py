@@ -15,7 +15,7 @@ from chaos.book import Entry
 from chaos.corpus import Upload
 from chaos.ground import Ground
 from chaos.scenario import Scenario
-from chaos.scenarios.striking import armed_ground, dying
+from chaos.scenarios.striking import PATIENCE, armed_ground, dying
 from uploadmill.backends.ledger.ledger import JOB
 from uploadmill.wire import OUTCOMES
 
@@ -26,9 +26,6 @@ COLLECT = [sys.executable, "-m", "chaos.dying_command", "gc", "--delete", "--orp
 
 #: Faults that the short form draws.
 SHORT_KILLS = 3
-
-#: Seconds for one collection, and for the jobs that are to grow old.
-PATIENCE = 120.0
 
 
 def collect(ground: Ground) -> None:

@@ -12,6 +12,7 @@ from chaos.corpus import Upload, expecting
 from chaos.entries import noted, run_again
 from chaos.ground import Ground
 from chaos.scenario import Scenario
+from chaos.scenarios.redis_faults import SOON
 from chaos.scenarios.striking import armed_ground, wait_until_struck
 from uploadmill.errors import TransientError
 from uploadmill.job import JobState
@@ -88,9 +89,14 @@ def _count(ground: Ground, notes: Path, ended: Collection[str], since: float) ->
         ground.book.first(ground.book.doubled, job_id, what)
 
 
-EMPTIED = Scenario("redis_emptied", empty_redis, jobs=(1000, 80))
+EMPTIED = Scenario("redis_emptied", empty_redis, jobs=(1000, 80), short_settings=SOON)
 
 #: Must find something: whoever brings jobs back does not look which were decided.
 LOOK_OFF = Scenario(
-    "look_off", empty_redis, jobs=(100, 10), faults={"without": ["look"]}, drain=(60.0, 20.0)
+    "look_off",
+    empty_redis,
+    jobs=(100, 10),
+    faults={"without": ["look"]},
+    short_settings=SOON,
+    drain=(60.0, 20.0),
 )

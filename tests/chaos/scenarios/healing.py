@@ -11,16 +11,13 @@ from chaos.ground import Ground
 from chaos.healing_points import POINTS
 from chaos.scenario import Scenario
 from chaos.scenarios.outages import away
-from chaos.scenarios.striking import armed_ground, dying
+from chaos.scenarios.striking import PATIENCE, armed_ground, dying
 from uploadmill.backends.ledger.ledger import HEAL
 
 HEALER = [sys.executable, "-m", "chaos.dying_command", "heal"]
 
 #: Points that the short form draws.
 SHORT_KILLS = 2
-
-#: Seconds for one healer, and for the jobs that fail over.
-PATIENCE = 120.0
 
 #: Without a grace, and none by a worker: who is to die must be the one who heals.
 SETTINGS = {"UPLOADMILL_LEDGER__HEAL_GRACE": "0", "UPLOADMILL_HEAL__EVERY": "3600"}

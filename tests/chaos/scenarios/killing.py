@@ -20,7 +20,7 @@ from chaos.points import (
 )
 from chaos.scenario import Scenario
 from chaos.scenarios.producing import known_before, produce
-from chaos.scenarios.striking import armed_ground, dying, wait_until_struck
+from chaos.scenarios.striking import PATIENCE, armed_ground, dying, wait_until_struck
 
 #: Of a hundred kills so many hit a whole worker with its children, so many its main process.
 GROUPS_OF_100 = 60
@@ -57,8 +57,11 @@ def strike_at_points(ground: Ground) -> None:
     """Every point of a worker with every action, each at a job of its own."""
     stop_for = 2 * ground.lease + 0.5
     armed = armed_ground(ground, stop_for)
-    # One job each: a killed worker takes no other job's chances with it.
-    ground.hire(6 if ground.short else 10, concurrency=1)
+    if ground.short:
+        ground.hire(3, concurrency=3)
+    else:
+        # One job each: a killed worker takes no other job's chances with it.
+        ground.hire(10, concurrency=1)
     for _ in range(1 if ground.short else ground.jobs // 60):
         for point, action in _chosen(ground):
             fault = f"{point} {action}"
@@ -68,7 +71,6 @@ def strike_at_points(ground: Ground) -> None:
         _strike_producers(ground, armed)
     wait_until_struck(ground, armed)
     _strike_reconcile(ground, armed)
-    ground.pause(stop_for + 1)
 
 
 def worker_faults() -> Iterator[tuple[str, str]]:
@@ -100,7 +102,7 @@ def _strike_producers(ground: Ground, armed: Armed) -> None:
         ground.book.fault("kill_producer", point)
         dying.append((number, key, entry, produce(ground, armed, entry, key)))
     for number, key, entry, process in dying:
-        process.wait(timeout=120)
+        process.wait(PATIENCE)
         upload = entry.upload
         if number % 2:  # the others rest on reconcile alone
             ground.uploads.enqueue(upload.content, pipeline=upload.pipeline, idempotency_key=key)
@@ -119,7 +121,7 @@ def _strike_reconcile(ground: Ground, armed: Armed) -> None:
         client.flushall()
     command = [sys.executable, "-m", "chaos.dying_command", "recover"]
     for _ in RECONCILE_POINTS:
-        subprocess.run(command, env=dying(ground, armed), check=False, timeout=60)
+        subprocess.run(command, env=dying(ground, armed), check=False, timeout=PATIENCE)
     for member in ground.crew:
         member.replaced = True
 

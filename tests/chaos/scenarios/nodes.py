@@ -7,8 +7,8 @@ import time
 
 from chaos import clock, disk
 from chaos.corpus import PIPELINES, Upload
-from chaos.crew import Member
-from chaos.ground import WORKSPACE, Ground
+from chaos.crew import WORKSPACE, Member
+from chaos.ground import Ground
 from chaos.scenario import Scenario
 
 #: The next version's pipelines: one has a step more, one is new.
@@ -25,7 +25,7 @@ def roll(ground: Ground) -> None:
     new = {"UPLOADMILL_PIPELINES": json.dumps(NEXT)}
     crew = [*ground.hire(2, environ=old), *ground.hire(1, environ=new)]
     uploads = [_for_both(upload) for upload in ground.corpus.mixed(ground.jobs)]
-    with ground.submitting(uploads, pause=0.05):
+    with ground.submitting(uploads, pause=0.15):
         for number in range(4 if ground.short else 40):
             member = crew[number % len(crew)]
             ground.book.fault("warm_restart", str(member.worker.pid))
@@ -46,7 +46,7 @@ def _for_both(upload: Upload) -> Upload:
     return upload
 
 
-ROLLING = Scenario("rolling_restarts", roll, jobs=(800, 100), pipelines=NEXT)
+ROLLING = Scenario("rolling_restarts", roll, jobs=(800, 70), pipelines=NEXT)
 
 
 def shift_clock(ground: Ground) -> None:
@@ -105,4 +105,4 @@ def _lose(ground: Ground, doomed: list[Member]) -> None:
         member.worker.wait()
 
 
-NODE_LOST = Scenario("node_lost", lose_node, jobs=(600, 120))
+NODE_LOST = Scenario("node_lost", lose_node, jobs=(600, 80))

@@ -22,7 +22,7 @@ def lose_stores(ground: Ground) -> None:
     """The primary, then both, then the staging store are away for a while."""
     ground.hire_few()
     seconds = 2.0 if ground.short else 20.0
-    pause = 0.1 if ground.short else 0.15
+    pause = 0.15
     with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=pause):
         for roles in (("primary",), ("primary", "secondary"), ("staging",)):
             ground.pause(1)
@@ -47,7 +47,7 @@ def away(ground: Ground, *roles: str) -> Iterator[None]:
         ground.book.note(f"store back {role}")
 
 
-STORES = Scenario("stores_down", lose_stores, jobs=(600, 100))
+STORES = Scenario("stores_down", lose_stores, jobs=(600, 70))
 
 
 def lose_scanner(ground: Ground) -> None:
@@ -60,7 +60,7 @@ def lose_scanner(ground: Ground) -> None:
         socket.symlink_to(real)
         address = {"UPLOADMILL_SCANNER__ADDRESS": f"unix://{socket}"}
         ground.hire_few(environ={**address, "UPLOADMILL_SCANNER__TIMEOUT": "1"})
-        with ground.submitting(uploads, pause=0.06 if ground.short else 0.1):
+        with ground.submitting(uploads, pause=0.1):
             ground.pause(1)
             ground.book.fault("scanner_gone")
             _lead_to(socket, Path(folder) / "nobody")
@@ -106,4 +106,4 @@ def _lead_to(link: Path, target: Path) -> None:
     fresh.replace(link)
 
 
-SCANNER = Scenario("scanner_down", lose_scanner, jobs=(600, 100))
+SCANNER = Scenario("scanner_down", lose_scanner, jobs=(600, 70))

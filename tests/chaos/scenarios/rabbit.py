@@ -12,8 +12,7 @@ def break_rabbitmq(ground: Ground) -> None:
     if broker is None:
         raise LookupError("this scenario is played on RabbitMQ")
     ground.hire_few()
-    pause = 0.15 if ground.short else 0.2
-    with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=pause):
+    with ground.submitting(list(ground.corpus.mixed(ground.jobs)), pause=0.2):
         for _ in range(1 if ground.short else 3):
             ground.pause(1)
             ground.book.fault("kill_rabbitmq")
@@ -29,4 +28,4 @@ def break_rabbitmq(ground: Ground) -> None:
                 ground.pause(2 if ground.short else 20)
 
 
-RABBITMQ = Scenario("rabbitmq", break_rabbitmq, jobs=(600, 100), on_rabbitmq=True)
+RABBITMQ = Scenario("rabbitmq", break_rabbitmq, jobs=(600, 70), on_rabbitmq=True)

@@ -13,16 +13,18 @@ from services.proxy import proxy
 from chaos.ground import Ground
 from chaos.scenario import Scenario
 
+#: In the short form a Redis that has forgotten something is noticed within three seconds.
+SOON = {"UPLOADMILL_LEDGER__RECONCILE": "9"}
+
 
 def break_redis(ground: Ground) -> None:
     """One fault after the other while jobs come in."""
     uploads = list(ground.corpus.mixed(ground.jobs))
-    pause = 0.1 if ground.short else 0.2
     with proxy(int(ground.valkey.url.rsplit(":", 1)[1].split("/")[0])) as between:
         # Workers reach Redis through a proxy that can swallow their bytes; the producer does not.
         url = f"redis://127.0.0.1:{between.port}/0"
         ground.hire_few(environ={"UPLOADMILL_REDIS_URL": url, "UPLOADMILL_BROKER_URL": url})
-        with ground.submitting(uploads, pause=pause):
+        with ground.submitting(uploads, pause=0.2):
             for _ in range(1 if ground.short else 3):
                 _cut(ground)
                 _freeze(ground)
@@ -76,4 +78,4 @@ def _roll_back(ground: Ground) -> None:
     ground.pause(2)
 
 
-REDIS = Scenario("redis", break_redis, jobs=(600, 120))
+REDIS = Scenario("redis", break_redis, jobs=(600, 80), short_settings=SOON)

@@ -10,7 +10,10 @@ from chaos.ground import TESTS, Ground
 
 #: Seconds, long and short, in which every fault must have struck: a job whose wake died with a
 #: killed worker comes to its point only after a lease, a sweep, and another wake.
-STRUCK_WITHIN = (300.0, 60.0)
+STRUCK_WITHIN = (300.0, 180.0)
+
+#: Seconds for one command, or for a few jobs: many times what a busy machine needs.
+PATIENCE = 240.0
 
 
 def armed_ground(ground: Ground, stop_for: float = 0.0) -> Armed:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from chaos.book import Entry
 from chaos.corpus import expecting
-from chaos.ground import WORKSPACE, Ground
+from chaos.crew import WORKSPACE
+from chaos.ground import Ground
 from chaos.scenario import Scenario
 from chaos.scenarios.striking import armed_ground, wait_until_struck
 from uploadmill.job import JobState
@@ -26,7 +27,10 @@ def swap(ground: Ground) -> None:
     armed = armed_ground(ground, stop_for)
     for node in ("a", "b"):
         root = ground.folder / f"node-{node}"
-        ground.hire(2, concurrency=1, environ={WORKSPACE: str(root)})
+        if ground.short:
+            ground.hire(1, environ={WORKSPACE: str(root)}, ready=False)
+        else:
+            ground.hire(2, concurrency=1, environ={WORKSPACE: str(root)})
     cases = [
         *((point, "", REJECTED) for point in BEFORE_PIN),
         *((point, then, EITHER) for point in AFTER_PIN for then in ("", "kill_group")),
