@@ -27,6 +27,7 @@ from services.remote_stores import (
 from services.waiting import eventually
 
 from uploadmill.backends.storage.azure import AzureStorage
+from uploadmill.backends.storage.azure_signing import AzureSigner
 from uploadmill.backends.storage.azure_upload import BlockUpload
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
@@ -204,10 +205,11 @@ def test_a_large_copy_goes_by_blocks_and_keeps_all(store):
 @pytest.mark.parametrize("limit", [PART, 1], ids=["at once", "by blocks"])
 def test_a_copy_of_a_source_that_changes_says_so(store, monkeypatch, limit):
     storage = store(copy_limit=limit)
-    readable = storage._readable
+    address = AzureSigner.address
 
     def meanwhile(change):
-        monkeypatch.setattr(storage, "_readable", lambda *key: (change(), readable(*key))[1])
+        signed = lambda *which, **how: (change(), address(*which, **how))[1]  # noqa: E731 (one call)
+        monkeypatch.setattr(AzureSigner, "address", signed)
 
     storage.put("a", b"the first state")
     meanwhile(lambda: storage.put("a", b"another state"))
@@ -230,7 +232,7 @@ def test_a_large_source_is_read_once(store):
 
 
 def test_more_blocks_than_azure_allows_are_refused(store, monkeypatch):
-    monkeypatch.setattr("uploadmill.backends.storage.azure.MAX_BLOCKS", 1)
+    monkeypatch.setattr("uploadmill.backends.storage.azure_writing.MAX_BLOCKS", 1)
     storage = store()
 
     for size, limit in ((PART + 1, None), (PART + 1, 10 * PART)):
