@@ -104,6 +104,7 @@ def work_off(
 
 
 @pytest.mark.parametrize("backlog", [RedisBacklog, LongBacklog])
+@pytest.mark.usefixtures("unmeasured")
 def test_ten_thousand_waiting_jobs_are_hardly_woken_again(redis_url, broker, backlog):
     taken, woken = work_off(redis_url, broker, backlog)
     assert MANY == taken

@@ -911,6 +911,7 @@ def faults(storage):
     return (result.name for result in results if not result.ok)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda each: each.__name__)
 def test_the_contract_catches(broken):
     with served(broken()) as storage:

@@ -124,7 +124,7 @@ def test_two_stores_that_flap_lose_nothing_that_was_put(clock, seed):
             with contextlib.suppress(ObjectExists):
                 both.put(key, key.encode(), create_only=True)
             kept.add(key)
-        for known in kept:
+        for known in chance.sample(sorted(kept), min(8, len(kept))):
             with contextlib.suppress(StorageUnavailable):
                 assert known.encode() == both.read(known, 9)
                 read += 1
