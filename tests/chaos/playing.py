@@ -35,7 +35,8 @@ def start(name: str, folder: Path, *, seed: int, short: bool) -> BaseProcess:
 
 def _play(name: str, folder: Path, parent: int, how: dict[str, Any]) -> None:
     # Whoever ends the campaign ends its scenarios and their servers.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("the campaign ended first")
     with (folder / "output.txt").open("wb") as output:
