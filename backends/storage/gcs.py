@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from typing import Any
-
-from google.api_core.exceptions import PreconditionFailed
 
 from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.bucket import checked_prefix
-from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
-from uploadmill.backends.storage.gcs_answers import resource
 from uploadmill.backends.storage.gcs_client import GoogleAccess, GoogleBucket
-from uploadmill.backends.storage.gcs_copy import Copy, copied
-from uploadmill.backends.storage.gcs_errors import refuses_access, translated
+from uploadmill.backends.storage.gcs_copying import Copy, copied
 from uploadmill.backends.storage.gcs_list import pages, versions
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
-from uploadmill.backends.storage.gcs_read import opened
+from uploadmill.backends.storage.gcs_reading import opened
 from uploadmill.backends.storage.gcs_sign import NO_SIGNER, signed_form, signed_url
-from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT, NewObject, ResumableUpload, insert
-from uploadmill.backends.storage.hashing import HashingReader, read_up_to
+from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT
+from uploadmill.backends.storage.gcs_writing import GoogleWriter
 from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
@@ -34,7 +28,6 @@ from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.errors import (
     InvalidSettings,
     ObjectChanged,
-    ObjectExists,
     ObjectNotFound,
     Unsupported,
 )
@@ -51,9 +44,6 @@ _DELETES = 8
 
 #: What Google takes as a bucket's name, with the dots of verified domains.
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-
-#: Google's words. Whoever the project's roles let read may do so in both cases.
-_ACL = {Access.PRIVATE: "projectPrivate", Access.PUBLIC_READ: "publicRead"}
 
 
 class GoogleStorage(Skeleton):
@@ -97,7 +87,7 @@ class GoogleStorage(Skeleton):
             raise InvalidSettings(f"storage {name!r}: chunk_size is a multiple of {CHUNK_UNIT}")
         self._bucket = GoogleBucket(bucket, access)
         self._objects = GoogleObjects(name, self._bucket, checked_prefix(name, base_path))
-        self._chunk_size = chunk_size
+        self._writer = GoogleWriter(self._objects, chunk_size)
         self._page_size = page_size
 
     def ping(self) -> None:
@@ -116,81 +106,7 @@ class GoogleStorage(Skeleton):
             raise Unsupported(self.name, key, lacks[feature])
 
     def _write(self, write: Write) -> ObjectStat:
-        """Put an object.
-
-        The sha256 travels in front of the bytes, so it must be known before they are sent: a
-        small object is held and hashed; a large one is read once for its sha256, unless the
-        caller gave that, and once to be sent. It could be noted afterwards as well, but a
-        process killed in between would leave an object without it.
-        """
-        # Asked now: an outage after the upload would deny an object that was made.
-        self._objects.lacks()
-        content = read_up_to(write.reader, self._chunk_size)
-        if len(content) < self._chunk_size:
-            write.reader.verify(self.name, write.key, write.sha256)
-            return self._put_small(write, content)
-        del content
-        if write.create_only and self.exists(write.key):
-            raise ObjectExists(self.name, write.key)
-        if write.sha256 is None:
-            write.reader.drain()
-        return self._put_large(write, write.sha256 or write.reader.sha256)
-
-    def _put_small(self, write: Write, content: bytearray) -> ObjectStat:
-        """Send an object in one request."""
-        facts = replace(write.facts, sha256=write.reader.sha256)
-        with self._deciding(write):
-            answer = insert(self._bucket, self._new(write, facts), content)
-        return self._objects.created(write.key, facts, len(content), answer)
-
-    def _put_large(self, write: Write, sha256: str) -> ObjectStat:
-        """Send an object by chunks; its whole sha256 is verified before it is visible."""
-        facts = replace(write.facts, sha256=sha256)
-        with write.again() as stream, self._resumable(write, facts) as upload:
-            reader = HashingReader(stream, write.reader.max_size)
-            answer = None
-            while answer is None:
-                answer = self._send_chunk(write, reader, upload, sha256)
-        return self._objects.created(write.key, facts, reader.size, answer)
-
-    def _send_chunk(
-        self, write: Write, reader: HashingReader, upload: ResumableUpload, sha256: str
-    ) -> Mapping[str, Any] | None:
-        """Send the next chunk; after the last one, what became of it."""
-        chunk = read_up_to(reader, self._chunk_size)
-        last = not reader.peek(1)
-        if last:
-            reader.verify(self.name, write.key, sha256)
-        with self._deciding(write):
-            return upload.send(chunk, last=last)
-
-    def _new(self, write: Write, facts: Facts) -> NewObject:
-        conditions: dict[str, Any] = {"ifGenerationMatch": 0} if write.create_only else {}
-        if write.access is not None:
-            conditions["predefinedAcl"] = _ACL[write.access]
-        return NewObject(resource(self._objects.prefix + write.key, facts), conditions)
-
-    @contextmanager
-    def _resumable(self, write: Write, facts: Facts) -> Iterator[ResumableUpload]:
-        """An upload that is cancelled when the ``with`` is left by an error."""
-        with self._deciding(write):
-            upload = ResumableUpload(self._bucket, self._new(write, facts))
-        try:
-            yield upload
-        except BaseException:
-            upload.cancel()
-            raise
-
-    @contextmanager
-    def _deciding(self, write: Write) -> Iterator[None]:
-        """Around the requests of an upload: what it means when their condition does not hold."""
-        with translated(self.name, write.key):
-            try:
-                yield
-            except PreconditionFailed as error:
-                if write.create_only and not refuses_access(error):
-                    raise ObjectExists(self.name, write.key) from error
-                raise
+        return self._writer.write(write)
 
     def _open(self, key: str, part: Part) -> AbstractContextManager[Reader]:
         return opened(self._objects, key, part)

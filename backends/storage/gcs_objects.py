@@ -58,6 +58,14 @@ class GoogleObjects:
             blob.reload(**self.bucket.how())
         return blob
 
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.look_up(key)
+        except ObjectNotFound:
+            return False
+        return True
+
     @contextmanager
     def asking(self, key: str) -> Iterator[None]:
         """Around a request about an object: a 404 may be the object's, or the bucket's."""

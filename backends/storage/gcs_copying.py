@@ -11,7 +11,7 @@ from uploadmill.backends.storage.gcs_answers import KEPT
 from uploadmill.backends.storage.gcs_errors import translated
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
 from uploadmill.backends.storage.objects import ObjectStat
-from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound
+from uploadmill.errors import ObjectChanged, ObjectExists
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def copied(objects: GoogleObjects, copy: Copy) -> ObjectStat:
     # Asked now: an outage after the copy would deny an object that was made.
     objects.lacks()
     # Any number of requests may follow, so it is worth one to look first.
-    if copy.create_only and _is_there(objects, copy.target):
+    if copy.create_only and objects.exists(copy.target):
         raise ObjectExists(objects.store, copy.target)
     original = objects.look_up(copy.source, copy.version)
     made = objects.blob(copy.target)
@@ -71,16 +71,8 @@ def _rewrite(
             )
         except (NotFound, PreconditionFailed) as error:
             # There are two conditions, and nobody has said which of them did not hold.
-            if copy.create_only and _is_there(objects, copy.target):
+            if copy.create_only and objects.exists(copy.target):
                 raise ObjectExists(objects.store, copy.target) from error
             objects.look_up(copy.source, copy.version)
             raise ObjectChanged(objects.store, copy.source) from error
     return token
-
-
-def _is_there(objects: GoogleObjects, key: str) -> bool:
-    try:
-        objects.look_up(key)
-    except ObjectNotFound:
-        return False
-    return True
