@@ -17,7 +17,7 @@ from uploadmill.backends.storage.gcs_copying import Copy, copied
 from uploadmill.backends.storage.gcs_list import pages, versions
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
 from uploadmill.backends.storage.gcs_reading import opened
-from uploadmill.backends.storage.gcs_sign import NO_SIGNER, signed_form, signed_url
+from uploadmill.backends.storage.gcs_signing import NO_SIGNER, signed_form, signed_url
 from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT
 from uploadmill.backends.storage.gcs_writing import GoogleWriter
 from uploadmill.backends.storage.listing import Page
