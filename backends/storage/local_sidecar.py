@@ -13,14 +13,13 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.keys import RESERVED
-from uploadmill.backends.storage.local_folders import ABSENT, entries, folder, open_file
+from uploadmill.backends.storage.local_folders import ABSENT, folder, open_file
 from uploadmill.backends.storage.local_incoming import Incoming
 from uploadmill.backends.storage.unfinished import UnfinishedUpload
 
@@ -84,15 +83,23 @@ def remove(root: Path, key: str, state: str) -> None:
         os.unlink(name, dir_fd=descriptor)
 
 
-def written(root: Path, shelf: str) -> Iterator[UnfinishedUpload]:
+def written(root: Path, shelf: str) -> list[UnfinishedUpload]:
     """The sidecars on one of the :data:`SHELVES`, each as what it is until its object is there."""
-    shelved = (RESERVED, _FOLDER, shelf)
-    for name, facts in entries(root, shelved):
-        with contextlib.suppress(*ABSENT), folder(root, shelved) as descriptor:
-            sidecar = _read(descriptor, name)
-            if sidecar is not None:
-                begun = datetime.fromtimestamp(facts.st_mtime, UTC)
-                yield UnfinishedUpload(sidecar.key, _state_in(name), begun)
+    with contextlib.suppress(*ABSENT), folder(root, (RESERVED, _FOLDER, shelf)) as descriptor:
+        names = os.listdir(descriptor)  # noqa: PTH208 (of a descriptor)
+        return [each for name in names if (each := _unfinished(descriptor, name)) is not None]
+    return []
+
+
+def _unfinished(descriptor: int, name: str) -> UnfinishedUpload | None:
+    """A sidecar of an open shelf; None where that is none, or has gone."""
+    with contextlib.suppress(*ABSENT):
+        begun = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mtime
+        sidecar = _read(descriptor, name)
+        if sidecar is not None:
+            moment = datetime.fromtimestamp(begun, UTC)
+            return UnfinishedUpload(sidecar.key, _state_in(name), moment)
+    return None
 
 
 def _read(descriptor: int, name: str) -> Sidecar | None:
