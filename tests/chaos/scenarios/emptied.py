@@ -19,13 +19,18 @@ from uploadmill.job import JobState
 from uploadmill.wire import ENVELOPES, OUTCOMES
 
 #: Of so many jobs, one of each kind loses its child, or its canceller, between its decision and
-#: all that follows: only the decision says then that it has ended.
+#: all that follows: only the decision says then that it has ended. As many stand still in mid-run.
 ONE_OF = 100
+
+#: Seconds for which those stand still, over the moment in which Redis is emptied.
+STOP_FOR = 6.0
+
+OPEN = "jobs that were open when Redis was emptied"
 
 
 def empty_redis(ground: Ground) -> None:
     """FLUSHALL in mid-run, with one in ten rejected, cancelled or quarantined: none runs again."""
-    armed = armed_ground(ground)
+    armed = armed_ground(ground, STOP_FOR)
     notes = ground.folder / "entries"
     ground.faults["entries"] = str(notes)
     ground.hire_few()
@@ -34,7 +39,10 @@ def empty_redis(ground: Ground) -> None:
     for some in (uploads[:half], uploads[half:]):
         ground.submit_all(some)
         _cancel_some(ground, ground.jobs // 10)
-        _break_off_some(ground, armed, max(1, ground.jobs // ONE_OF))
+        count = max(1, ground.jobs // ONE_OF)
+        _break_off_some(ground, armed, count)
+        _hold_some(ground, armed, count)
+        wait_until_struck(ground, armed)
         _flush(ground, notes)
     # Nobody restarts anything: the workers find out by themselves.
     ground.wait_until_ended(60)
@@ -63,17 +71,24 @@ def _break_off_some(ground: Ground, armed: Armed, count: int) -> None:
         entry = ground.submit(upload)
         with suppress(TransientError):
             ground.uploads._clients.settler._cancellation(entry.id)
-    wait_until_struck(ground, armed)
+
+
+def _hold_some(ground: Ground, armed: Armed, count: int) -> None:
+    """Jobs in the middle of a step, whose processes go on when nobody knows them any more."""
+    for _ in range(count):
+        ground.submit(ground.corpus.text(), lambda entry: armed.arm(entry.id, "scan.after stop"))
+        ground.book.fault("stop", "scan.after")
 
 
 def _flush(ground: Ground, notes: Path) -> None:
-    ground.pause(0.3)
     staging = ground.shelves["staging"]
     outcomes, envelopes = (
         {key.removeprefix(folder).removesuffix(".json") for key in staging.states(folder)}
         for folder in (OUTCOMES, ENVELOPES)
     )
-    ground.book.fault("flushall", f"{len(outcomes)} ended, {len(outcomes & envelopes)} in mid-end")
+    still_open, in_mid_end = len(envelopes - outcomes), len(envelopes & outcomes)
+    ground.book.fault("flushall", f"{len(outcomes)} ended, {in_mid_end} in mid-end")
+    ground.book.measured[OPEN] = ground.book.measured.get(OPEN, 0) + still_open
     with ground.redis() as client:
         client.flushall()
     since = time.monotonic()
@@ -84,6 +99,8 @@ def _count(ground: Ground, notes: Path, ended: Collection[str], since: float) ->
     entered = noted(notes)
     if not entered:
         ground.book.first(ground.book.wrong, "entries", "no worker has noted any")
+    if not ground.book.measured[OPEN]:
+        ground.book.first(ground.book.wrong, "flushall", "there was no job in mid-run")
     for job_id, steps in run_again(entered, ended, since).items():
         what = f"ran again after Redis was emptied: {', '.join(steps)}"
         ground.book.first(ground.book.doubled, job_id, what)
