@@ -6,6 +6,7 @@ originals holds addresses, and their request may hold more.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -85,10 +86,11 @@ def translated(store: str, key: str = "") -> Iterator[None]:
     A ``ValueError`` is one too: of an answer that makes no sense, or of connections that another
     thread has given back meanwhile.
     """
+    handled = sys.exception()
     try:
         yield
     except (AzureError, OSError, ValueError) as error:
-        let_go(error)
+        let_go(error, handled)
         raise meaning(store, key, error) from error
 
 

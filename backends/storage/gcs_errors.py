@@ -6,6 +6,7 @@ originals holds addresses, and an upload's address is as good as a credential.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -66,10 +67,11 @@ _NO_CREDENTIALS = (
 @contextmanager
 def translated(store: str, key: str = "") -> Iterator[None]:
     """Let no error of Google's client out of the calls inside; wrap nothing else in it."""
+    handled = sys.exception()
     try:
         yield
     except (GoogleAPICallError, GoogleAuthError, RequestException, HTTPError, OSError) as error:
-        let_go(error)
+        let_go(error, handled)
         raise meaning(store, key, error) from error
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from types import FrameType
 
+#: Frames that may be waiting to go on: to clear one ends it. Errors are kept and raised again
+#: elsewhere, and their tracebacks lead to such frames of whoever uses the store.
+_WAITING = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
-def let_go(error: BaseException) -> None:
+
+def let_go(error: BaseException, handled: BaseException | None) -> None:
     """Forget the variables of the calls that *error* came through, but not where they were.
 
     They hold the parts of an object that were being sent, megabytes each; and the clients keep
     their errors in such variables, so that nobody but the garbage collector would free the one or
     the other, several attempts too late.
+
+    Args:
+        error: What a call of ours has raised.
+        handled: What our caller was handling when it made that call: no affair of ours.
     """
-    left, seen = [error], set()
+    left, seen = [error], {id(handled)}
     while left:
         each = left.pop()
         seen.add(id(each))
@@ -36,7 +45,8 @@ def _clear(frame: FrameType | None) -> None:
     """
     try:
         while frame is not None:
-            frame.clear()
+            if not frame.f_code.co_flags & _WAITING:
+                frame.clear()
             frame = frame.f_back
     except RuntimeError:
         return

@@ -6,6 +6,7 @@ addresses, and their request may hold more.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -100,10 +101,11 @@ _NETWORK = (
 @contextmanager
 def translated(store: str, key: str = "") -> Iterator[None]:
     """Let no error of boto3 out of the calls inside; wrap nothing else in it."""
+    handled = sys.exception()
     try:
         yield
     except (BotoCoreError, ClientError, ResponseParserError, OSError) as error:
-        let_go(error)
+        let_go(error, handled)
         raise meaning(store, key, error) from error
 
 

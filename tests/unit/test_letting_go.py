@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import traceback
 import weakref
 
@@ -60,10 +61,11 @@ def call(block):
 
 @contextlib.contextmanager
 def translated():
+    handled = sys.exception()
     try:
         yield
     except ClientError as error:
-        let_go(error)
+        let_go(error, handled)
         raise StorageUnavailable("primary", "refused") from error
 
 
@@ -120,3 +122,38 @@ def test_the_error_still_says_where_it_came_from():
     told = "".join(traceback.format_exception(caught.value))
     for name in ("in call", "in put", "ClientError: no connection", "StorageUnavailable"):
         assert name in told
+
+
+def kept(errors):
+    """A generator of the program around a store; while it waits, an error leads to its frame."""
+    try:
+        refused("kept")
+    except ConnectionRefusedError as error:
+        errors.append(error)
+    yield "first"
+    yield "second"
+
+
+def test_a_generator_of_the_caller_goes_on_after_its_error_came_through_a_call():
+    errors = []
+    waiting = kept(errors)
+    assert "first" == next(waiting)
+
+    with pytest.raises(StorageUnavailable), translated():
+        raise ClientError(errors[0])
+
+    assert "second" == next(waiting)
+
+
+def test_what_the_caller_was_handling_keeps_its_variables():
+    def of_the_program():
+        told = "to whoever reports the error"
+        raise LookupError(told)
+
+    try:
+        of_the_program()
+    except LookupError as error:
+        with contextlib.suppress(StorageUnavailable):
+            Refusing().put("a", b"bytes")
+        frame = error.__traceback__.tb_next.tb_frame
+        assert {"told": "to whoever reports the error"} == frame.f_locals
