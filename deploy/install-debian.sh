@@ -20,8 +20,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 # Debian starts a service as soon as it is installed unless this file says no. One that is there
-# already belongs to the machine's owner, who decided.
-policy=/usr/sbin/policy-rc.d
+# already belongs to the machine's owner, who decided. (The variable is for tests.)
+policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"

@@ -17,11 +17,11 @@ def command(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     path = f"{folder}:{os.environ['PATH']}"
     return subprocess.run(
         [CHECKOUT / arguments[0], *arguments[1:]],
-        env={"PATH": path, "HOME": str(folder)},
+        env={"PATH": path, "HOME": str(folder), **variables},
         check=False,
         capture_output=True,
         text=True,
@@ -79,6 +79,56 @@ def test_what_is_installed_is_not_installed_again(bare_debian):
 
     assert (0, "") == (asked.returncode, asked.stderr)
     assert not (bare_debian / "apt.log").exists()
+
+
+@pytest.fixture
+def rooted_debian(bare_debian: Path) -> Path:
+    """The same for root; its ``apt-get`` notes what a package asks before it starts a service."""
+    command(bare_debian, "id", "echo 0")
+    asking = '"$POLICY_RC_D" clamav-daemon start; echo "$1: $?" >> "${0%/*}/started.log"'
+    command(bare_debian, "apt-get", f'echo "$@" >> "${{0%/*}}/apt.log"; {asking}')
+    return bare_debian
+
+
+def install_as_root(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Ask for two packages, with the file that keeps services from starting in *folder*."""
+    packages = ("clamav-daemon", "libmagic1")
+    policy = str(folder / "policy-rc.d")
+    return run(folder, "deploy/install-debian.sh", *packages, POLICY_RC_D=policy)
+
+
+def test_root_gets_what_is_missing_with_services_kept_from_starting(rooted_debian):
+    asked = install_as_root(rooted_debian)
+
+    assert 0 == asked.returncode
+    called = (rooted_debian / "apt.log").read_text()
+    assert re.fullmatch(r"install .*--yes .*clamav-daemon libmagic1\n", called)
+    # 101 is Debian's word for "do not start"; afterwards others may install services again
+    assert "install: 101\n" == (rooted_debian / "started.log").read_text()
+    assert not (rooted_debian / "policy-rc.d").exists()
+
+
+def test_services_may_start_again_after_a_failed_installation(rooted_debian):
+    apt = (rooted_debian / "apt-get").read_text()
+    (rooted_debian / "apt-get").write_text(f"{apt}echo no such package; exit 100\n")
+
+    asked = install_as_root(rooted_debian)
+
+    assert 0 == asked.returncode
+    assert "no such package\nCould not install clamav-daemon libmagic1" in asked.stderr
+    started = (rooted_debian / "started.log").read_text()
+    assert "install: 101\nupdate: 101\ninstall: 101\n" == started
+    assert not (rooted_debian / "policy-rc.d").exists()
+
+
+def test_what_the_owner_of_a_machine_has_decided_about_services_stays(rooted_debian):
+    command(rooted_debian, "policy-rc.d", "exit 0")
+    before = (rooted_debian / "policy-rc.d").read_bytes()
+
+    install_as_root(rooted_debian)
+
+    assert "install: 0\n" == (rooted_debian / "started.log").read_text()
+    assert before == (rooted_debian / "policy-rc.d").read_bytes()
 
 
 @pytest.fixture
