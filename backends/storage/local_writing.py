@@ -15,7 +15,7 @@ from pathlib import Path
 from uploadmill.backends.storage import local_sidecar as sidecar
 from uploadmill.backends.storage.local_errors import translated
 from uploadmill.backends.storage.local_folders import ABSENT, folder, look, prune
-from uploadmill.backends.storage.local_incoming import AREA, Incoming
+from uploadmill.backends.storage.local_incoming import AREA, TAKEN, Incoming
 from uploadmill.backends.storage.local_sidecar import Sidecar, state_of
 from uploadmill.errors import (
     InvalidKey,
@@ -42,12 +42,12 @@ class LocalWriter:
         self._root = root
 
     @contextmanager
-    def incoming(self) -> Iterator[Incoming]:
+    def incoming(self, prefix: str = "") -> Iterator[Incoming]:
         """A new file in the store's own area, gone at the end unless it became an object."""
         with contextlib.ExitStack() as stack:
             with translated(self._store):
                 area = stack.enter_context(folder(self._root, AREA, create=True))
-                incoming = Incoming(self._store, area)
+                incoming = Incoming(self._store, area, prefix)
             stack.callback(incoming.discard)
             yield incoming
 
@@ -136,17 +136,19 @@ class LocalWriter:
         """Remove an object that was in this state a moment ago.
 
         It is taken away first, and looked at then: one that was written since that moment is put
-        back, and is missing for another.
+        back, and is missing for another. Where it cannot be put back, it is kept in the area.
 
         Raises:
             ObjectNotFound: There is none.
             ObjectChanged: It is in another state.
         """
-        with self.incoming() as incoming:
+        with self.incoming(TAKEN) as incoming:
             taken = self._take(incoming, key)
             if taken != state:
                 self._put_back(incoming, key, taken)
-                raise ObjectChanged(self._store, key)
+            incoming.forget()
+        if taken != state:
+            raise ObjectChanged(self._store, key)
         sidecar.remove(self._root, key, state)
         prune(self._root, key.split("/")[:-1])
 

@@ -1,5 +1,6 @@
 """What killed writers and rivals leave of a local store: never bytes with the facts of others."""
 
+import errno
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.backends.storage.local_incoming import Incoming
 from uploadmill.backends.storage.local_writing import LocalWriter
 from uploadmill.backends.storage.unfinished import UnfinishedUpload
-from uploadmill.errors import ObjectChanged
+from uploadmill.errors import ObjectChanged, StorageUnavailable
 
 
 @pytest.fixture
@@ -235,3 +236,26 @@ def test_a_folder_in_the_place_of_what_is_deleted_stays(storage, root, monkeypat
 
     assert b"new" == content(storage, "a/b")
     assert 1 == len(internal_files(root))
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_cannot_be_put_back_is_kept_and_told(storage, root, monkeypatch, caplog):
+    before = storage.put("a", b"old")
+    overtaken(
+        monkeypatch,
+        lambda: storage.put("a", b"new"),
+        lambda: monkeypatch.setattr(LocalWriter, "_link", full),
+    )
+
+    with pytest.raises(StorageUnavailable):
+        storage.delete("a", if_match=before.etag)
+
+    (told,) = (record for record in caplog.records if record.msg == "object_not_put_back")
+    kept = root / ".uploadmill/incoming" / told.file
+    os.utime(kept, (0, 0))
+    monkeypatch.undo()
+    LocalStorage(root, name="primary").put("b", b"sweeps first")
+    assert b"new" == kept.read_bytes()
