@@ -18,7 +18,7 @@ from chaos.ground import SHORT, Ground
 from chaos.shelves import Bucket, Shelf, folders_of
 from chaos.watcher import Watcher
 from uploadmill import Uploads
-from uploadmill.worker.embedded.environment import embedded_environment
+from uploadmill.worker.embedded.environment import Environment, embedded_environment
 from uploadmill.worker.embedded.valkey import EmbeddedValkey
 
 
@@ -44,15 +44,7 @@ def ground(
         if broker is not None:
             overrides["UPLOADMILL_BROKER_URL"] = broker.url
         buckets = _buckets(stack, folder, on_s3, overrides)
-        environment = stack.enter_context(
-            embedded_environment(
-                folder / "mill",
-                scan=True,
-                overrides=overrides,
-                system_signatures=False,
-                pipelines={**PIPELINES, **pipelines},
-            )
-        )
+        environment = _environment(stack, folder / "mill", overrides, pipelines)
         uploads = Uploads(environment.settings)
         stack.callback(uploads.close)
         book = Book(folder / "faults.txt")
@@ -75,6 +67,20 @@ def ground(
         stack.callback(_kill_all, made)
         made.watcher.start()
         yield made
+
+
+def _environment(
+    stack: ExitStack, folder: Path, overrides: Mapping[str, str], pipelines: Mapping[str, Any]
+) -> Environment:
+    return stack.enter_context(
+        embedded_environment(
+            folder,
+            scan=True,
+            overrides=overrides,
+            system_signatures=False,
+            pipelines={**PIPELINES, **pipelines},
+        )
+    )
 
 
 def _buckets(
