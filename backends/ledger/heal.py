@@ -32,8 +32,9 @@ DAMAGED_AGAIN = 86_400.0
 #: What came of one job: ``copied`` to the primary, which the record now names · ``cleared``, its
 #: copy on the secondary is gone · ``waiting`` until that may go · ``postponed``, somebody still
 #: works on it · ``gone``, there is nothing to heal · ``recalled`` meanwhile · ``damaged``: bytes
-#: are missing or not those that were stored, and nothing was deleted · ``refused``: the primary
-#: does not take an output as it is, with its access level for one, and it stays where it is.
+#: are missing or not those that were stored, and nothing was deleted · ``refused``: a store
+#: does not give or take an output as it is, with its access level for one, and it stays where it
+#: is.
 Did = Literal["copied", "cleared", "waiting", "postponed", "gone", "recalled", "damaged", "refused"]
 
 

@@ -10,6 +10,7 @@ from uploadmill.backends.ledger.heal_pace import Pace, PacedReader
 from uploadmill.backends.ledger.whole import has
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.features import Access
+from uploadmill.backends.storage.hashing import VerifiedReader
 from uploadmill.backends.storage.sources import Readable
 from uploadmill.backends.storage.transfer import access_of
 from uploadmill.errors import IntegrityError, ObjectExists, ObjectNotFound
@@ -44,7 +45,7 @@ class Copier:
         try:
             self._target.put(
                 made.key,
-                lambda: self._reading(made.key),
+                lambda: self._reading(made.key, made.sha256),
                 content_type=stat.content_type or made.content_type,
                 metadata=stat.metadata,
                 cache_control=stat.cache_control,
@@ -93,9 +94,12 @@ class Copier:
             log.debug("somebody_else_heals", extra={"key": key})
 
     @contextmanager
-    def _reading(self, key: str) -> Iterator[Readable]:
-        with self._source.open(key, verify=True) as reader:
-            yield self.paced(reader)
+    def _reading(self, key: str, sha256: str | None = None) -> Iterator[Readable]:
+        """An object that is found out, and its store named, if it has rotted there."""
+        with self._source.open(key) as reader:
+            # What was restored by hand has no sha256 of its own, and a result's is not recorded.
+            known = sha256 or reader.stat.sha256
+            yield self.paced(VerifiedReader(self._source.name, reader, known))
 
     def paced(self, stream: Readable) -> Readable:
         """The same stream, no faster than healing may be."""

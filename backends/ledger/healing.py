@@ -49,8 +49,8 @@ class Healed:
         gone: There was nothing of them to heal.
         recalled: Their outputs are no longer to be seen anywhere.
         damaged: Bytes are missing or wrong; nothing was deleted, and a person has to look.
-        refused: The primary does not take an output as it is; they stay, whole, on the secondary,
-            and a person has to look.
+        refused: A store does not give or take an output as it is; they stay, whole, on the
+            secondary, and a person has to look.
         unfinished: Why the rest was left for later.
     """
 

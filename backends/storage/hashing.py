@@ -90,11 +90,13 @@ class VerifiedReader:
     Args:
         store: For messages.
         reader: Of the whole object.
+        sha256: What they should have; None where nobody knows.
     """
 
-    def __init__(self, store: str, reader: Reader) -> None:
+    def __init__(self, store: str, reader: Reader, sha256: str | None) -> None:
         self.stat = reader.stat
         self._store = store
+        self._sha256 = sha256
         self._hashed = HashingReader(reader)
 
     def read(self, size: int, /) -> bytes:
@@ -105,5 +107,5 @@ class VerifiedReader:
         """
         chunk = self._hashed.read(size)
         if self._hashed.size == self.stat.size:
-            self._hashed.verify(self._store, self.stat.key, self.stat.sha256)
+            self._hashed.verify(self._store, self.stat.key, self._sha256)
         return chunk

@@ -109,9 +109,10 @@ class Skeleton(Derived):
             # Some servers give the newest state where they know no versions.
             if version is not None and reader.stat.version != version:
                 raise ObjectNotFound(self.name, key, "not in this version")
-            if verify and reader.stat.sha256 is None:
+            sha256 = reader.stat.sha256
+            if verify and sha256 is None:
                 raise Unsupported(self.name, key, "it was put by others and has no sha256")
-            yield VerifiedReader(self.name, reader) if verify else reader
+            yield VerifiedReader(self.name, reader, sha256) if verify else reader
 
     def stat(self, key: str) -> ObjectStat:
         """See :meth:`Storage.stat`."""

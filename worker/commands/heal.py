@@ -31,7 +31,7 @@ KINDS = {
     "gone": "nothing of them was left to heal",
     "recalled": "no longer to be seen anywhere",
     "damaged": "bytes missing or wrong, nothing deleted: see `uploadmill storage audit`",
-    "refused": "the primary does not take them as they are: the log says why; they stay whole",
+    "refused": "a store does not give or take them as they are: the log says why; they stay whole",
 }
 
 
