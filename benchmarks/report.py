@@ -49,7 +49,8 @@ def ratio(
 def table(figures: Iterable[Figure]) -> str:
     head = ("figure", "value", "aim", "met", "made of")
     rows = [head] + [
-        (f.name, f"{f.value:.2f}", f"{f.aim:g}" if f.aim else "", f.met, f.detail) for f in figures
+        (f.name, f"{f.value:.2f}", "" if f.aim is None else f"{f.aim:g}", f.met, f.detail)
+        for f in figures
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
