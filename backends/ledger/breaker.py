@@ -33,7 +33,8 @@ TIMEOUT = 0.05
 #: ``TIMEOUT``, the others nothing: half a percent.
 UNANSWERED = 10.0
 
-#: Seconds for which a host that alone was refused may leave its probe undone; then it is gone.
+#: Seconds for which a host that alone was refused may leave its probe undone; then it is gone, and
+#: its refusal forgotten: containers have another name after each start.
 GONE = 600.0
 
 #: Seconds for which a closed circuit is taken to be closed without asking.
@@ -93,6 +94,7 @@ class SharedBreakers:
                     _ms(settings.window),
                     _ms(settings.open),
                     _ms(settings.probe),
+                    _ms(GONE),
                 ),
             )
         except (LedgerUnavailable, redis.RedisError) as error:
@@ -202,21 +204,21 @@ def circuits(scripts: Scripts) -> Mapping[str, CircuitState]:
 
 
 def _state(kept: Mapping[str, object], now: int) -> CircuitState:
+    """As ``breaker.lua`` will see it at its next call."""
+    due, only = float(str(kept.get("retry_at", 0))), str(kept.get("only", ""))
+    gone = bool(only) and now - due > _ms(GONE)
+    since = due + _ms(GONE) if gone else float(str(kept["since"]))
     return CircuitState(
-        circuit=_circuit(kept, now),
-        since=max(0.0, (now - float(str(kept["since"]))) / 1000),
+        circuit=Circuit.CLOSED if gone or kept["closed"] else _open(due, now),
+        since=max(0.0, (now - since) / 1000),
         reason=str(kept["reason"]),
         openings=int(str(kept["openings"])),
         failures=int(str(kept["failures"])),
-        only=str(kept.get("only", "")),
+        only="" if gone else only,
     )
 
 
-def _circuit(kept: Mapping[str, object], now: int) -> Circuit:
-    due = float(str(kept.get("retry_at", 0)))
-    gone = bool(kept.get("only")) and now - due > _ms(GONE)
-    if kept["closed"] or gone:
-        return Circuit.CLOSED
+def _open(due: float, now: int) -> Circuit:
     return Circuit.OPEN if now < due else Circuit.HALF_OPEN
 
 

@@ -133,9 +133,39 @@ def test_a_host_that_is_gone_is_no_alarm_for_ever(ledger):
 
     probe_was_due(ledger, ago=601)
 
-    assert ("gone", Circuit.CLOSED) == only_and_circuit(ledger)
-    ledger.pass_time(11)
-    assert process_of(ledger, "gone")("primary").enter().probe, "should it come back"
+    assert ("", Circuit.CLOSED) == only_and_circuit(ledger)
+    assert 1 == pytest.approx(circuits(ledger)["primary"].since, abs=1)
+
+
+def test_the_refusal_of_a_host_that_is_gone_is_forgotten(ledger):
+    # Given a host with wrong credentials that has another name after each start
+    healthy = process_of(ledger, "healthy")("primary")
+    for name in ("pod-1", "pod-2", "pod-3"):
+        wrong = process_of(ledger, name)("primary")
+
+        # When it is refused, and then started anew
+        fail(wrong, refusing())
+
+        # Then it never is the second one that the store refuses
+        assert [False, True] == [wrong.enter().allowed, healthy.enter().allowed]
+        assert name == json.loads(ledger.redis.hget(CIRCUITS, "primary"))["only"]
+        ledger.pass_time(11 + 600)
+
+    # And a host that comes back under its old name is one like any other
+    assert "" == wrong.enter().probe
+    assert wrong.enter().allowed
+
+
+def test_a_host_that_is_refused_at_each_of_its_probes_is_not_gone(ledger):
+    wrong, other, third = (process_of(ledger, host)("primary") for host in ("a", "b", "c"))
+    fail(wrong, refusing())
+    for _ in range(3):
+        ledger.pass_time(500)
+        fail(wrong, refusing())
+
+    fail(other, refusing())
+
+    assert [False] * 3 == [each.enter().allowed for each in (wrong, other, third)]
 
 
 def probe_was_due(ledger: TimedLedger, ago: float) -> None:

@@ -1,15 +1,21 @@
 -- breaker: one store's circuit, shared by all processes.
 -- KEYS circuits   ARGV store, 'enter' | 'succeeded' | 'failed' | 'unsure', probe token ('' none),
 --      reason, '1' where the store refuses us, our host, failures that open, window ms, open ms,
---      probe ms
+--      probe ms, ms after which a host is gone
 -- Answers how the circuit stands for us, and '1' where this call has changed that.
 local now, store, verb, token = clock(), ARGV[1], ARGV[2], ARGV[3]
 local reason, refuses, host, most = ARGV[4], ARGV[5] == '1', ARGV[6], tonumber(ARGV[7])
 local window, pause, probing = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local gone = tonumber(ARGV[11])
 
 local raw = redis.call('HGET', KEYS[1], store)
 local c = raw and cjson.decode(raw)
   or { failures = 0, first = 0, closed = true, since = now, reason = '', openings = 0 }
+
+-- A host that is gone must not make the next one that is refused the second of two.
+if (c.only or '') ~= '' and now - c.retry_at > gone then
+  c.closed, c.only, c.since = true, '', c.retry_at + gone
+end
 
 -- Who alone is refused may be at fault itself: until another is too, it is open for that host only.
 local closed = c.closed or (c.only or '') ~= '' and c.only ~= host
