@@ -176,8 +176,9 @@ def _is_orphaned(broom: Broom, job_id: str) -> bool:
     result_key = settler.stores.result_key(job_id)
     return not (
         isinstance(settler.ledger.read(job_id), Record)
-        or _has(settler.stores.primary, result_key)
+        # In the order in which healing moves it, or both may say no in turn.
         or _has(settler.stores.secondary, result_key)
+        or _has(settler.stores.primary, result_key)
     )
 
 

@@ -587,6 +587,27 @@ def test_outputs_that_may_have_an_owner_stay(settler, ledger):
     assert stores.primary.keys() == before_it
 
 
+def test_outputs_whose_result_is_healed_between_the_looks_stay(settler):
+    # Given outputs on the primary, whose result is still on the secondary: they are being healed
+    stores, job = settler.stores, new_job()
+    key, result = output(stores, job).key, stores.result_key(job.id)
+    stores.primary.put(key, CONTENT)
+    stores.secondary.put(result, b"{}")
+    age_all(settler, 3 * DAY)
+
+    def move():
+        stores.primary.put(result, b"{}")
+        stores.secondary.delete(result)
+
+    # When a healer that grants no grace ends between a collection's two looks for it
+    with before(stores.secondary, "stat", move):
+        found = swept(settler, orphans=True)
+
+    # Then the outputs have an owner all the time
+    assert {} == found
+    assert {key, result} == stores.primary.keys()
+
+
 # -- outages and deaths --------------------------------------------------------------------
 
 
