@@ -91,7 +91,10 @@ class Errand(threading.Thread):
         self._pause = min(self._longest, 2 * max(self._look_every, self._pause))
         self._pause_ends = time.monotonic() + self._pause
         extra = {"errand": self.name, "status": status, "pause": self._pause}
-        log.warning("errand_failed", extra=extra)
+        # Without pauses failing is usual, while a store is out, and the process has said why; but
+        # one that was killed has said nothing.
+        level = logging.WARNING if self._longest or status < 0 else logging.DEBUG
+        log.log(level, "errand_failed", extra=extra)
 
     def stop(self) -> None:
         """End the thread, and the process it may have started: the next one begins again."""

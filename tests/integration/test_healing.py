@@ -27,15 +27,15 @@ def client(redis_url):
 class Started:
     """Processes that end at once, or after some seconds."""
 
-    def __init__(self, seconds: float = 0) -> None:
+    def __init__(self, seconds: float = 0, status: int = 0) -> None:
         self.times = 0
         self.seconds = seconds
+        self.status = status
 
     def __call__(self) -> subprocess.Popen[bytes]:
         self.times += 1
-        return subprocess.Popen(
-            [sys.executable, "-S", "-c", f"import time; time.sleep({self.seconds})"]
-        )
+        code = f"import sys, time; time.sleep({self.seconds}); sys.exit({self.status})"
+        return subprocess.Popen([sys.executable, "-S", "-c", code])
 
 
 @contextmanager
@@ -128,6 +128,23 @@ def test_a_process_that_is_deaf_to_its_end_does_not_hold_up_the_worker(
     (process,) = processes
     with process.stdout:
         assert -signal.SIGKILL == process.returncode
+
+
+@pytest.mark.parametrize(("ended", "level"), [("in vain", "DEBUG"), ("killed", "WARNING")])
+def test_one_that_fails_is_usual_while_a_store_is_out_but_none_is_killed(
+    redis_url, client, caplog, ended, level
+):
+    due(client)
+    with healing(redis_url, Started(*((0, 1) if ended == "in vain" else (60,)))) as thread:
+        thread.look()
+        if ended == "killed":
+            thread._process.kill()
+        thread._process.wait()
+        with caplog.at_level("DEBUG", "uploadmill.errands"):
+            thread.look()
+
+    said = [each.levelname for each in caplog.records if each.message == "errand_failed"]
+    assert [level] == said
 
 
 def test_a_redis_that_is_out_is_waited_for():

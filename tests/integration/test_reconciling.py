@@ -209,7 +209,7 @@ def clock(monkeypatch):
 
 
 def test_after_each_one_that_fails_the_pause_is_twice_the_last_up_to_the_usual_one(
-    redis_url, clock
+    redis_url, clock, caplog
 ):
     started = Started(status=1)
     with watching(redis_url, started) as thread:
@@ -221,6 +221,11 @@ def test_after_each_one_that_fails_the_pause_is_twice_the_last_up_to_the_usual_o
         assert [439, 440] == attempts(thread, started, clock, 440)
         started.status = 1
         assert [1, 12] == attempts(thread, started, clock, 20)
+
+    # And each pause is told
+    said = [each for each in caplog.records if each.message == "errand_failed"]
+    assert {("WARNING", "reconcile", 1)} == {(e.levelname, e.errand, e.status) for e in said}
+    assert [10, 20, 40] == [each.pause for each in said[:3]]
 
 
 def test_what_failed_on_another_redis_delays_nothing_on_this_one(tmp_path, clock):
