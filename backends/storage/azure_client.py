@@ -12,7 +12,7 @@ from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from uploadmill.backends.storage.azure_access import AzureAccess
 from uploadmill.backends.storage.azure_transport import PieceTransport
 from uploadmill.backends.storage.per_process import PerProcess
-from uploadmill.backends.storage.timeouts import Patience, timeouts
+from uploadmill.backends.storage.timeouts import Silence, timeouts
 
 #: Where the SDK tells of each request, in ten lines and with its address: for those who ask.
 _LOG = logging.getLogger("uploadmill.azure")
@@ -69,12 +69,12 @@ class AzureContainer:
     @property
     def brisk(self) -> dict[str, Any]:
         """What to pass to a call that should answer at once."""
-        return _patience("brisk", self.access)
+        return _limits("brisk", self.access)
 
     @property
     def patient(self) -> dict[str, Any]:
         """What to pass to a call that takes its time."""
-        return _patience("long", self.access)
+        return _limits("long", self.access)
 
     def close(self) -> None:
         """Give back this process's connections; the next call opens new ones."""
@@ -89,7 +89,7 @@ class AzureContainer:
             logger=_LOG,
             # Callers have their own attempts; two layers of them would multiply.
             retry_total=0,
-            transport=PieceTransport(**_patience("usual", self.access)),
+            transport=PieceTransport(**_limits("usual", self.access)),
             max_single_put_size=self._put_size,
             max_single_get_size=self._read_size,
             max_chunk_get_size=self._read_size,
@@ -106,11 +106,11 @@ def _credential(access: AzureAccess) -> AzureNamedKeyCredential | TokenCredentia
     return DefaultAzureCredential(
         # Nor does it try again: by default each of the chain would, four times.
         retry_total=0,
-        **_patience("usual", access),
+        **_limits("usual", access),
     )
 
 
-def _patience(patience: Patience, access: AzureAccess) -> dict[str, Any]:
+def _limits(silence: Silence, access: AzureAccess) -> dict[str, Any]:
     """How long a call may take, as the SDK takes it."""
-    connect, read = timeouts(patience, access.read_timeout)
+    connect, read = timeouts(silence, access.read_timeout)
     return {"connection_timeout": connect, "read_timeout": read}

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.per_process import PerProcess
-from uploadmill.backends.storage.timeouts import READ_TIMEOUT, Patience, timeouts
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT, Silence, timeouts
 
 #: Where Google itself is.
 GOOGLE = "https://storage.googleapis.com"
@@ -58,9 +58,9 @@ class GoogleAccess:
         """The address without a slash at its end."""
         return (self.endpoint_url or GOOGLE).rstrip("/")
 
-    def timeouts(self, patience: Patience) -> tuple[float, float]:
+    def timeouts(self, silence: Silence) -> tuple[float, float]:
         """How long a call may take, as ``requests`` takes it."""
-        return timeouts(patience, self.read_timeout)
+        return timeouts(silence, self.read_timeout)
 
     def credentials(self) -> Credentials:
         """Those of the file, or of the provider's chain; may ask Google's metadata server."""
@@ -139,9 +139,9 @@ class GoogleBucket:
         """The path of the bucket's objects in the JSON API, without the host."""
         return f"/storage/v1/b/{quote(self.name, safe='')}/o"
 
-    def how(self, patience: Patience = "usual") -> dict[str, Any]:
+    def how(self, silence: Silence = "usual") -> dict[str, Any]:
         """Arguments of every call of the client: callers have their own attempts."""
-        return {"timeout": self.access.timeouts(patience), "retry": None}
+        return {"timeout": self.access.timeouts(silence), "retry": None}
 
     def lacks(self) -> Mapping[Feature, str]:
         """What this bucket does not have, and why; asked once per process.

@@ -25,7 +25,7 @@ from uploadmill.backends.storage.body import Body
 from uploadmill.backends.storage.gcs_client import GoogleBucket
 from uploadmill.backends.storage.gcs_errors import answered
 from uploadmill.backends.storage.sources import CHUNK
-from uploadmill.backends.storage.timeouts import Patience
+from uploadmill.backends.storage.timeouts import Silence
 
 #: Chunks but the last must be a multiple of this.
 CHUNK_UNIT = 256 << 10
@@ -149,13 +149,13 @@ class ResumableUpload:
         headers = {"Content-Range": f"bytes {self._sent}-{end - 1}/{total}"}
         if last:
             headers["X-Goog-Hash"] = f"crc32c={self._checksum}"
-        patience: Patience = "long" if last else "usual"
+        silence: Silence = "long" if last else "usual"
         try:
             return self._bucket.connection.session.put(
                 self._uri,
                 data=Body(rest),
                 headers=headers,
-                timeout=self._bucket.access.timeouts(patience),
+                timeout=self._bucket.access.timeouts(silence),
                 allow_redirects=False,
             )
         except RequestException as error:

@@ -11,12 +11,13 @@ import boto3
 from botocore.config import Config
 
 from uploadmill.backends.storage.per_process import PerProcess
-from uploadmill.backends.storage.timeouts import READ_TIMEOUT, timeouts
+from uploadmill.backends.storage.timeouts import READ_TIMEOUT, Silence, timeouts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-Patience = Literal["brisk", "usual", "sending", "long"]
+#: A client for each, and ``sending`` for bodies that go with their sha256: as long as usual.
+ClientKind = Literal[Silence, "sending"]
 
 #: Connections kept; more threads than this wait for nothing, they only reconnect.
 _POOL = 16
@@ -42,10 +43,10 @@ class S3Access:
     addressing: Literal["auto", "path", "virtual"] = "auto"
     read_timeout: float = READ_TIMEOUT
 
-    def connect(self, patience: Patience) -> S3Client:
+    def connect(self, kind: ClientKind) -> S3Client:
         """A new client; nothing is sent yet."""
-        kind = "usual" if patience == "sending" else patience
-        connect_timeout, read_timeout = timeouts(kind, self.read_timeout)
+        silence: Silence = "usual" if kind == "sending" else kind
+        connect_timeout, read_timeout = timeouts(silence, self.read_timeout)
         return _new_client(
             endpoint_url=self.endpoint_url,
             region_name=self.region,
@@ -64,18 +65,18 @@ class S3Access:
                 response_checksum_validation="when_required",
                 # Else addresses are signed in S3's first way, which old regions still take.
                 signature_version="s3v4",
-                s3=self._manners(patience),
+                s3=self._manners(kind),
             ),
         )
 
-    def _manners(self, patience: Patience) -> Any:
+    def _manners(self, kind: ClientKind) -> Any:
         """How S3 is spoken to.
 
         Bodies whose sha256 travels in a signed header are not hashed once more to be signed:
         whoever changes them on their way is found out by the server as it is.
         """
         manners: dict[str, Any] = {"addressing_style": self.addressing}
-        return manners | ({"payload_signing_enabled": False} if patience == "sending" else {})
+        return manners | ({"payload_signing_enabled": False} if kind == "sending" else {})
 
 
 class _Session:
@@ -110,9 +111,9 @@ class S3Bucket:
 
     def __init__(self, name: str, access: S3Access) -> None:
         self.name = name
-        self._clients: dict[Patience, PerProcess[S3Client]] = {
-            patience: PerProcess(partial(access.connect, patience), lambda client: client.close())
-            for patience in get_args(Patience)
+        self._clients: dict[ClientKind, PerProcess[S3Client]] = {
+            kind: PerProcess(partial(access.connect, kind), lambda client: client.close())
+            for kind in get_args(ClientKind)
         }
 
     @property

@@ -6,7 +6,7 @@ from typing import Literal
 
 #: How much time a call takes when all is well. ``brisk``: it only looks whether anybody is there,
 #: or tidies up after a failure. ``long``: the server copies or joins before it answers.
-Patience = Literal["brisk", "usual", "long"]
+Silence = Literal["brisk", "usual", "long"]
 
 #: Seconds to connect in.
 CONNECT_TIMEOUT = 3.0
@@ -22,16 +22,16 @@ BRISK_TIMEOUT = 3.0
 LONG_TIMEOUT = 60.0
 
 
-def timeouts(patience: Patience, usual: float) -> tuple[float, float]:
+def timeouts(silence: Silence, usual: float) -> tuple[float, float]:
     """Seconds to connect in, and to wait for the next bytes in.
 
     Args:
-        patience: What kind of call it is.
+        silence: What kind of call it is.
         usual: Seconds that the store's settings give the server for a usual one.
     """
-    silence = {
+    longest = {
         "brisk": min(BRISK_TIMEOUT, usual),
         "usual": usual,
         "long": max(LONG_TIMEOUT, usual),
-    }[patience]
-    return min(CONNECT_TIMEOUT, silence), silence
+    }[silence]
+    return min(CONNECT_TIMEOUT, longest), longest

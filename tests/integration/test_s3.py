@@ -507,11 +507,11 @@ def test_a_fork_while_another_thread_makes_a_client_does_not_hang(store, monkeyp
     started, go_on = threading.Event(), threading.Event()
     connect, parent = s3_client.S3Access.connect, os.getpid()
 
-    def slowly(access, patience):
+    def slowly(access, kind):
         if os.getpid() == parent:
             started.set()
             go_on.wait(10)
-        return connect(access, patience)
+        return connect(access, kind)
 
     monkeypatch.setattr(s3_client.S3Access, "connect", slowly)
     storage = store()
@@ -540,9 +540,9 @@ def child_works(storage, parents_client):
 def test_threads_share_a_store(store, monkeypatch):
     connect, connected = s3_client.S3Access.connect, []
 
-    def counted(access, patience):
-        connected.append(patience)
-        return connect(access, patience)
+    def counted(access, kind):
+        connected.append(kind)
+        return connect(access, kind)
 
     monkeypatch.setattr(s3_client.S3Access, "connect", counted)
     storage = store()
