@@ -158,10 +158,6 @@ class Environment:
             worker.wait_ready()
         return worker
 
-    def stop_worker(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop the latest worker."""
-        self.workers[-1].stop(how)
-
     def stop_workers(self) -> None:
         """Stop all of them: tell each, then wait for each."""
         for worker in self.workers:
