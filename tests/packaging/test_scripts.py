@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,15 @@ def test_a_ring_that_fails_fails_them_all_and_the_others_are_run(suite, ring):
     assert 1 == done.returncode
     assert f"== {ring}\nbroken\n" in done.stdout
     assert 3 == done.stdout.count("== ")
+
+
+@pytest.mark.parametrize(("ring", "status"), [("unit", 1), ("chaos", 0)])
+def test_a_measured_ring_that_leaves_no_coverage_fails(suite, ring, status):
+    # Given rings that pass, and the real coverage, which finds nothing that was measured
+    combines = f'case "$*" in *"coverage combine"*) exec {sys.executable} "$@";; esac'
+    command(suite / ".venv/bin", "python", combines)
+
+    done = run(suite, suite / "scripts" / "test", ring)
+
+    assert status == done.returncode
+    assert bool(status) == ("No data to combine" in done.stdout + done.stderr)
