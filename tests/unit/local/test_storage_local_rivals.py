@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from services.forked import exit_code_within, fork
+from services.local_files import content, internal_files
 
 from uploadmill.backends.storage import local_sidecar as sidecar
 from uploadmill.backends.storage.local import LocalStorage
@@ -16,26 +17,6 @@ from uploadmill.backends.storage.local_incoming import Incoming
 from uploadmill.backends.storage.local_writing import LocalWriter
 from uploadmill.backends.storage.unfinished import UnfinishedUpload
 from uploadmill.errors import ObjectChanged, StorageUnavailable
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def storage(root):
-    return LocalStorage(root, name="primary")
-
-
-def content(storage, key):
-    with storage.open(key) as reader:
-        return reader.read(1 << 20)
-
-
-def internal_files(root):
-    return [path for path in (root / ".uploadmill").rglob("*") if path.is_file()]
-
 
 # -- killed ----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from services.local_files import content, internal_files
 
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.local import LocalStorage
@@ -23,25 +24,6 @@ def outside(tmp_path):
     folder.mkdir()
     (folder / "secret").write_text("secret")
     return folder
-
-
-@pytest.fixture
-def root(tmp_path):
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def storage(root):
-    return LocalStorage(root, name="primary")
-
-
-def content(storage, key):
-    with storage.open(key) as reader:
-        return reader.read(1 << 20)
-
-
-def internal_files(root):
-    return [path for path in (root / ".uploadmill").rglob("*") if path.is_file()]
 
 
 def test_a_linked_folder_leads_nowhere(storage, root, outside):
