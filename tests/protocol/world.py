@@ -145,7 +145,8 @@ class World(Things):
         def main(process: Process) -> Any:
             with suppress(UploadmillError):
                 report = healing.heal(self.settler(process), UNPACED)
-                assert not (report.damaged or report.refused), report
+                assert not report.damaged, report
+                assert not report.refused, report
                 self.healed.update({"copied": report.copied, "cleared": report.cleared})
                 return report
 
