@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.errors import LedgerUnavailable
 from uploadmill.worker.backlog import Backlog, BacklogUnknown
+from uploadmill.worker.forks import NO_FORK
 
 log = logging.getLogger("uploadmill.sweeper")
 
@@ -57,7 +58,8 @@ class Sweeper(threading.Thread):
         """Wake what is due now."""
         try:
             # In this order: a job accepted in between is not due, whatever the queue showed.
-            heads = self.backlog.heads()
+            with NO_FORK:
+                heads = self.backlog.heads()
             due = self.ledger.due(LIMIT, heads=heads, rate=LIMIT)
             sent = self._publish(due)
             if sent < len(due):
@@ -71,9 +73,14 @@ class Sweeper(threading.Thread):
     def _publish(self, due: Sequence[str]) -> int:
         """Send a wake for each, up to the first that the broker does not take."""
         for sent, job_id in enumerate(due):
-            if self._stopped.is_set() or not self.publish(job_id):
+            if self._stopped.is_set() or not self._send(job_id):
                 return sent
         return len(due)
+
+    def _send(self, job_id: str) -> bool:
+        # One after another, so that a fork waits for one at most.
+        with NO_FORK:
+            return self.publish(job_id)
 
     def stop(self) -> None:
         """End the thread; returns when it has ended, or after two seconds."""
