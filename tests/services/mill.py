@@ -112,11 +112,15 @@ class Mill:
 
     def entered(self, step: str) -> int:
         """How often the function of a step was entered."""
-        return [mark.step for mark in self._marks].count(step)
+        return len(self.entries(step))
+
+    def entries(self, step: str) -> list[Mark]:
+        """When the function of a step was entered, and for which job; the earliest first."""
+        return sorted((each for each in self._marks if each.step == step), key=lambda e: e.when)
 
     def first(self, step: str) -> float:
         """When the function of a step was entered first, in seconds since 1970."""
-        return min(mark.when for mark in self._marks if mark.step == step)
+        return self.entries(step)[0].when
 
     @property
     def begun(self) -> list[str]:
