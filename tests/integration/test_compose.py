@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from services.missing import missing
 from services.seaweed import weed
 
@@ -107,7 +109,8 @@ def test_valkey_starts_as_written_and_the_workers_address_opens_it(tmp_path):
 
         assert ("yes", "always") == (told["appendonly"], told["appendfsync"])
         assert "noeviction" == told["maxmemory-policy"]
-        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger = redis.Redis(port=port, retry=Retry(NoBackoff(), 0))
+        with closing(stranger), pytest.raises(redis.AuthenticationError):
             stranger.ping()
 
 
