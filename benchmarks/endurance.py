@@ -16,7 +16,8 @@ from benchmarks.cpu import memory_mb, tree
 from benchmarks.empty_steps import APP, memory_folder, new_job
 from benchmarks.report import Figure
 from benchmarks.workers import UPLOADS, MeasuredWorker, measured_worker
-from uploadmill.backends.ledger.ledger import ENDED, JOB, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import ENDED, JOB
 from uploadmill.ids import new_job_id
 from uploadmill.wire import PROCESS_TASK
 from uploadmill.worker.bootsteps import FORGET

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import redis
 
-from uploadmill.backends.ledger.ledger import HEAL, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import HEAL
 from uploadmill.wire import LEDGER_PREFIX
 from uploadmill.worker.alone import alone, first_lately
 from uploadmill.worker.errands import Errand, Start, command

@@ -8,7 +8,8 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-from uploadmill.backends.ledger.ledger import AGREED, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import AGREED
 from uploadmill.backends.ledger.scripts import serving
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from uploadmill.backends.ledger.record import Record
+from uploadmill.errors import LedgerUnavailable
 from uploadmill.job import Outcome
 
 
@@ -56,3 +58,30 @@ class Accepted:
 
     name: Literal["new", "open", "conflict", "ended"]
     outcome: Outcome | None = None
+
+
+def answer_of(reply: list[Any]) -> Reply:
+    """A script's answer as one of ours.
+
+    Raises:
+        LedgerUnavailable: It is none of them.
+    """
+    match reply:
+        case ["go", step, token]:
+            return Go(step, token)
+        case ["go", step, token, flat]:
+            return Go(step, token, Record.parse(fields_of(flat), running=True))
+        case ["end", ending, token]:
+            return End(ending, token)
+        case ["end", ending, token, flat]:
+            return End(ending, token, Record.parse(fields_of(flat), running=True))
+        case ["terminal", outcome]:
+            return Terminal(Outcome.model_validate_json(outcome))
+        case [name]:
+            return Answer(name)
+    raise LedgerUnavailable(f"the ledger gave an unknown answer: {reply[:1]}")
+
+
+def fields_of(flat: Sequence[str]) -> Mapping[str, str]:
+    """A record's fields, from their names and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

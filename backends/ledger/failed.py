@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from uploadmill.backends.ledger.ledger import FAILED, JOB, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import FAILED, JOB
 from uploadmill.backends.ledger.scripts import serving
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.ids import is_job_id

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, cast
 
-from uploadmill.backends.ledger.ledger import HEAL, STRANDED, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import HEAL, STRANDED
 from uploadmill.backends.ledger.scripts import serving
 
 #: Seconds for which whoever was told of a job has it for himself; then it is due again. Longer

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from uploadmill.backends.ledger.answers import Accepted, Answer, End, Go, Reply, Terminal
+from uploadmill.backends.ledger import names
+from uploadmill.backends.ledger.answers import Accepted, Reply, answer_of, fields_of
 from uploadmill.backends.ledger.record import (
     RECORD_VERSION,
     WORK_FILES,
@@ -22,29 +23,10 @@ from uploadmill.backends.ledger.record import (
     WorkFile,
 )
 from uploadmill.backends.ledger.scripts import Scripts, Wait, serving
-from uploadmill.errors import LedgerUnavailable
 from uploadmill.job import ErrorData, Outcome, Placement, ScanCertificate, UploadJob
 from uploadmill.pipeline import Pin, Plan
 from uploadmill.settings import LedgerSettings
 from uploadmill.wire import LEDGER_PREFIX
-
-OPEN = LEDGER_PREFIX + "open"
-HEAL = LEDGER_PREFIX + "heal"
-#: Jobs whose outputs are on the secondary alone, by when they ended; the others in ``HEAL`` have
-#: been copied and wait until the copy may go.
-STRANDED = LEDGER_PREFIX + "stranded"
-ENDED = LEDGER_PREFIX + "ended"
-FAILED = LEDGER_PREFIX + "failed"
-JOB = LEDGER_PREFIX + "job:"
-AGREED = LEDGER_PREFIX + "agreed:"
-
-#: Counters, and the open jobs by when they were accepted, until when somebody works on them, and
-#: until when they wait. No transition decides by them: they tell people how things stand.
-STATS = LEDGER_PREFIX + "stats"
-SINCE = LEDGER_PREFIX + "since"
-RUNNING = LEDGER_PREFIX + "running"
-WAITING = LEDGER_PREFIX + "waiting"
-_STATS = (STATS, SINCE, RUNNING, WAITING)
 
 #: About how many entries the stream of ended jobs keeps.
 STREAM_LENGTH = 100_000
@@ -101,7 +83,7 @@ class Ledger(Scripts):
     def claim(self, job_id: str, node: str, nonce: str) -> Reply:
         """Take a job that nobody works on; the same *nonce* gets the same answer again."""
         constants = self.constants
-        return _answer(
+        return answer_of(
             self._run(
                 "claim",
                 job_id,
@@ -117,7 +99,7 @@ class Ledger(Scripts):
 
     def renew(self, job_id: str, token: str) -> Reply:
         """Keep the lease alive for another full term."""
-        return _answer(self._run("renew", job_id, token, _ms(self.constants.lease)))
+        return answer_of(self._run("renew", job_id, token, _ms(self.constants.lease)))
 
     def complete(
         self,
@@ -135,7 +117,7 @@ class Ledger(Scripts):
         """Record that *step* is done and take the next one; repeatable with *next_nonce*."""
         # Only ``pin`` freezes the plan; the other steps need not carry it over.
         frozen = plan if step == Pin.step else None
-        return _answer(
+        return answer_of(
             self._run(
                 "complete",
                 job_id,
@@ -165,7 +147,7 @@ class Ledger(Scripts):
         restart: bool = False,
     ) -> Reply:
         """Give the job back, to be taken up after *delay* seconds, from ``pin`` if *restart*."""
-        return _answer(
+        return answer_of(
             self._run(
                 "release",
                 job_id,
@@ -181,7 +163,7 @@ class Ledger(Scripts):
 
     def crashed(self, job_id: str, token: str, cause: ErrorData | None = None) -> Reply:
         """Report, for a child that died at work, that it did; *cause* says what is known of it."""
-        return _answer(
+        return answer_of(
             self._run(
                 "crashed",
                 job_id,
@@ -193,7 +175,7 @@ class Ledger(Scripts):
 
     def cancel(self, job_id: str) -> Reply:
         """Ask whoever works on the job to stop early."""
-        return _answer(self._run("cancel", job_id))
+        return answer_of(self._run("cancel", job_id))
 
     def finish(
         self,
@@ -217,7 +199,7 @@ class Ledger(Scripts):
             _ms(self.constants.result_ttl),
             RECORD_VERSION,
             STREAM_LENGTH,
-            keys=(HEAL, ENDED, FAILED, STRANDED),
+            keys=(names.HEAL, names.ENDED, names.FAILED, names.STRANDED),
             waits=self._waits,
         )
         return str(reply[0])
@@ -232,7 +214,9 @@ class Ledger(Scripts):
             ``nowhere`` for a job that was not stored, or ``unknown``.
         """
         grace = _ms(self.constants.heal_grace)
-        reply = self._run("relocate", job_id, source, target, grace, keys=(HEAL, STRANDED))
+        reply = self._run(
+            "relocate", job_id, source, target, grace, keys=(names.HEAL, names.STRANDED)
+        )
         return str(reply[0])
 
     def due(
@@ -251,10 +235,10 @@ class Ledger(Scripts):
         queue = "unseen" if heads is None else "seen" if heads else "nothing"
         due: list[str] = self.call(
             "due",
-            (OPEN, *_STATS),
+            (names.OPEN, *names.COUNTED),
             (
                 limit,
-                JOB,
+                names.JOB,
                 queue,
                 "" if rate is None else rate,
                 random.random(),  # noqa: S311 - spreads retries, keeps no secret
@@ -267,12 +251,12 @@ class Ledger(Scripts):
 
     def unsent(self, job_ids: Sequence[str], retry: float) -> None:
         """Take back that :meth:`due` gave these: their wakes did not go out. Again in *retry* s."""
-        self.call("unsent", (OPEN, STATS), (JOB, _ms(retry), *job_ids))
+        self.call("unsent", (names.OPEN, names.STATS), (names.JOB, _ms(retry), *job_ids))
 
     def read(self, job_id: str) -> Record | Ended | None:
         """The record of a job as it stands; None where the ledger has none."""
-        now, *fields = self._run("read", job_id)
-        raw = _record(fields)
+        now, *flat = self._run("read", job_id)
+        raw = fields_of(flat)
         if not raw:
             return None
         if raw["state"] != "open":
@@ -285,7 +269,7 @@ class Ledger(Scripts):
         The first value said holds, for *hold* seconds after somebody last said it: processes
         that rely on it say it again well within that time.
         """
-        return str(self.call("agree", (AGREED + name,), (value, _ms(hold)))[0])
+        return str(self.call("agree", (names.AGREED + name,), (value, _ms(hold)))[0])
 
     def _run(
         self,
@@ -295,7 +279,7 @@ class Ledger(Scripts):
         keys: Sequence[str] = (),
         waits: Sequence[Wait] = (),
     ) -> list[Any]:
-        keys = (JOB + job_id, OPEN, *_STATS, *keys)
+        keys = (names.JOB + job_id, names.OPEN, *names.COUNTED, *keys)
         answer: list[Any] = json.loads(self.call(name, keys, (job_id, *arguments), waits))
         return answer
 
@@ -308,28 +292,6 @@ def _waits(constants: LedgerSettings) -> tuple[Wait, ...]:
     if constants.wait_replicas:
         waits.append(("WAIT", constants.wait_replicas))
     return tuple(waits)
-
-
-def _answer(reply: list[Any]) -> Reply:
-    match reply:
-        case ["go", step, token]:
-            return Go(step, token)
-        case ["go", step, token, fields]:
-            return Go(step, token, Record.parse(_record(fields), running=True))
-        case ["end", ending, token]:
-            return End(ending, token)
-        case ["end", ending, token, fields]:
-            return End(ending, token, Record.parse(_record(fields), running=True))
-        case ["terminal", outcome]:
-            return Terminal(Outcome.model_validate_json(outcome))
-        case [name]:
-            return Answer(name)
-    raise LedgerUnavailable(f"the ledger gave an unknown answer: {reply[:1]}")
-
-
-def _record(fields: Sequence[str]) -> Mapping[str, str]:
-    """A record from its fields' names and values in turn."""
-    return dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _ms(seconds: float) -> int:

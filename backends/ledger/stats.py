@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from uploadmill.backends.ledger.ledger import (
-    HEAL,
-    OPEN,
-    RUNNING,
-    SINCE,
-    STATS,
-    STRANDED,
-    WAITING,
-    Ledger,
-)
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import HEAL, OPEN, RUNNING, SINCE, STATS, STRANDED, WAITING
 
 #: Stale entries that one call drops at most; there are none unless records were tampered with.
 STALE = 100

@@ -13,7 +13,7 @@ from pictures import photograph
 from services.mill import STEADY, TESTS
 from services.waiting import eventually
 
-from uploadmill.backends.ledger.ledger import JOB
+from uploadmill.backends.ledger.names import JOB
 from uploadmill.job import JobState
 
 

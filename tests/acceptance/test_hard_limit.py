@@ -7,7 +7,7 @@ from pictures import photograph
 from services.mill import STEADY, TESTS
 from services.waiting import eventually
 
-from uploadmill.backends.ledger.ledger import JOB
+from uploadmill.backends.ledger.names import JOB
 from uploadmill.job import JobState
 
 #: Seconds that a whole job may take; its second run needs a third of one on an idle machine.

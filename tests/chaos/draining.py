@@ -10,7 +10,7 @@ from kombu import Connection
 from chaos.book import Book
 from chaos.leftovers import UNACKED, UNACKED_INDEX, waiting_lists
 from chaos.places import Places
-from uploadmill.backends.ledger.ledger import OPEN
+from uploadmill.backends.ledger.names import OPEN
 from uploadmill.wire import ENVELOPES
 
 #: Celery's lock of whoever takes messages back; a killed worker's is held for five minutes.

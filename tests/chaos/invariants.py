@@ -11,7 +11,7 @@ from chaos.leftovers import Leftovers
 from chaos.places import Places
 from chaos.shelves import OUTPUT_STORES, content_of, read
 from chaos.watcher import RESULT
-from uploadmill.backends.ledger.ledger import JOB
+from uploadmill.backends.ledger.names import JOB
 from uploadmill.job import JobState, Outcome
 from uploadmill.wire import ENVELOPES, OUTCOMES, UPLOADS
 

@@ -10,7 +10,7 @@ from chaos.book import Book
 from chaos.places import Places
 from uploadmill.backends.ledger.breaker import CIRCUITS
 from uploadmill.backends.ledger.canary import CANARIES
-from uploadmill.backends.ledger.ledger import (
+from uploadmill.backends.ledger.names import (
     AGREED,
     ENDED,
     FAILED,

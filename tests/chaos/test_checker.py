@@ -8,7 +8,7 @@ import pytest
 
 from chaos.planting import Plants, assert_reported
 from chaos.world import World
-from uploadmill.backends.ledger.ledger import JOB
+from uploadmill.backends.ledger.names import JOB
 
 JOBS = Plants()
 

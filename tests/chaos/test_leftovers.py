@@ -12,7 +12,7 @@ from chaos.leftovers import OPEN_INDEXES
 from chaos.planting import Plants, assert_reported
 from chaos.shelves import Bucket
 from chaos.world import World
-from uploadmill.backends.ledger.ledger import FAILED, HEAL, JOB, STRANDED
+from uploadmill.backends.ledger.names import FAILED, HEAL, JOB, STRANDED
 from uploadmill.ids import new_job_id
 from uploadmill.wire import QUEUE
 

@@ -12,7 +12,7 @@ from services.waiting import eventually
 
 from chaos.planting import Plants, assert_reported
 from chaos.world import World
-from uploadmill.backends.ledger.ledger import ENDED
+from uploadmill.backends.ledger.names import ENDED
 from uploadmill.backends.storage.canary import FOLDER as CANARIES
 from uploadmill.ids import new_job_id
 from uploadmill.worker.embedded.eicar import eicar

@@ -17,7 +17,7 @@ import redis
 
 from chaos.book import Book
 from chaos.shelves import OUTPUT_STORES, Content, Shelf, State, content_of, read
-from uploadmill.backends.ledger.ledger import ENDED
+from uploadmill.backends.ledger.names import ENDED
 from uploadmill.backends.storage.canary import FOLDER as CANARIES
 from uploadmill.wire import OUTCOMES
 

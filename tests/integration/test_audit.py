@@ -23,7 +23,8 @@ from services.timed_ledger import OTHER_SHA256, brought_to
 
 from uploadmill.backends.ledger.audit import Audited, audit
 from uploadmill.backends.ledger.healing import heal
-from uploadmill.backends.ledger.ledger import HEAL, JOB, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import HEAL, JOB
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import stores_from
 from uploadmill.backends.storage.memory import MemoryStorage

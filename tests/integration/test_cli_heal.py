@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from services.memory_stores import CONTENT, enqueued, output, storing
 
-from uploadmill.backends.ledger.ledger import HEAL, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.lookup import status
+from uploadmill.backends.ledger.names import HEAL
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import stores_from
 from uploadmill.job import Placement

@@ -5,7 +5,7 @@ from services.timed_ledger import CLOCK
 
 from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.failed import failed_jobs, refill
-from uploadmill.backends.ledger.ledger import ENDED, FAILED, JOB
+from uploadmill.backends.ledger.names import ENDED, FAILED, JOB
 from uploadmill.backends.ledger.stats import stats
 from uploadmill.job import ErrorData, JobState
 

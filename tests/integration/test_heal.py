@@ -23,8 +23,8 @@ from uploadmill.backends.ledger import heal_queue
 from uploadmill.backends.ledger.heal import Healer
 from uploadmill.backends.ledger.heal_queue import HOLD
 from uploadmill.backends.ledger.healing import Healed, find_stranded, foresee, heal
-from uploadmill.backends.ledger.ledger import HEAL, JOB
 from uploadmill.backends.ledger.lookup import status
+from uploadmill.backends.ledger.names import HEAL, JOB
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.features import Access
 from uploadmill.errors import InvalidSettings

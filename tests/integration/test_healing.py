@@ -12,7 +12,8 @@ import pytest
 import redis
 from services.waiting import eventually
 
-from uploadmill.backends.ledger.ledger import HEAL, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import HEAL
 from uploadmill.settings import LedgerSettings
 from uploadmill.worker import errands
 from uploadmill.worker.healing import LOCK, LOOKED, Healing, turn

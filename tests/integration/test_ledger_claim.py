@@ -16,7 +16,7 @@ from services.timed_ledger import (
 )
 
 from uploadmill.backends.ledger.answers import Answer, End, Go, Terminal
-from uploadmill.backends.ledger.ledger import JOB
+from uploadmill.backends.ledger.names import JOB
 from uploadmill.ids import new_job_id, new_nonce
 from uploadmill.job import ErrorData
 

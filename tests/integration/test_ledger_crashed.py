@@ -14,7 +14,7 @@ from services.timed_ledger import (
 
 from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.answers import Answer, End, Go, Terminal
-from uploadmill.backends.ledger.ledger import AGREED
+from uploadmill.backends.ledger.names import AGREED
 from uploadmill.ids import new_job_id, new_nonce
 from uploadmill.job import ErrorData
 

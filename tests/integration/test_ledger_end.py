@@ -10,7 +10,7 @@ from services.timed_ledger import (
     rejection,
 )
 
-from uploadmill.backends.ledger.ledger import ENDED, HEAL, JOB, OPEN
+from uploadmill.backends.ledger.names import ENDED, HEAL, JOB, OPEN
 from uploadmill.backends.ledger.record import Ended
 from uploadmill.job import JobResult, JobState, JobTimes, Outcome, Placement
 

@@ -5,7 +5,7 @@ from services.timed_ledger import accepted, decided, new_job, rejection
 
 from uploadmill.backends.ledger import heal_queue
 from uploadmill.backends.ledger.heal_queue import HOLD
-from uploadmill.backends.ledger.ledger import ENDED, HEAL, JOB, STRANDED
+from uploadmill.backends.ledger.names import ENDED, HEAL, JOB, STRANDED
 from uploadmill.job import JobResult, JobState, JobTimes, Outcome, Placement
 
 PRIMARY, SECONDARY, RECALLED = Placement.PRIMARY, Placement.SECONDARY, Placement.RECALLED

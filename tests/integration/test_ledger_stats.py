@@ -4,10 +4,11 @@ import pytest
 from services.timed_ledger import NODE, accepted, brought_to, claimed, finished, timed_ledger
 
 from uploadmill.backends.ledger import proposals
-from uploadmill.backends.ledger.ledger import JOB, LEDGER_PREFIX, RUNNING, SINCE, WAITING
+from uploadmill.backends.ledger.names import JOB, RUNNING, SINCE, WAITING
 from uploadmill.backends.ledger.stats import Stats, stats
 from uploadmill.ids import new_nonce
 from uploadmill.job import ErrorData, JobState, Placement
+from uploadmill.wire import LEDGER_PREFIX
 
 LEASE = 30.0
 NOTHING = Stats(

@@ -10,8 +10,8 @@ from services.memory_stores import (
 )
 from services.timed_ledger import claimed
 
-from uploadmill.backends.ledger.ledger import ENDED, HEAL
 from uploadmill.backends.ledger.lookup import JobStatus, status
+from uploadmill.backends.ledger.names import ENDED, HEAL
 from uploadmill.backends.ledger.record import Ended
 from uploadmill.errors import JobNotFound, LedgerUnavailable, StorageUnavailable
 from uploadmill.ids import new_job_id

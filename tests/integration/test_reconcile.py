@@ -13,8 +13,8 @@ from services.memory_stores import (
 )
 from services.timed_ledger import CLOCK, PLAN, brought_to
 
-from uploadmill.backends.ledger.ledger import ENDED, JOB, OPEN
 from uploadmill.backends.ledger.lookup import status
+from uploadmill.backends.ledger.names import ENDED, JOB, OPEN
 from uploadmill.backends.ledger.reconcile import Reconciled, reconcile
 from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler

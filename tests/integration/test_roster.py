@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 import redis
 
-from uploadmill.backends.ledger.ledger import AGREED, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import AGREED
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings
 from uploadmill.worker.roster import NODES, Roster, nodes

@@ -21,7 +21,7 @@ from uploadmill.backends.ledger import settle as settle_module
 from uploadmill.backends.ledger.answers import End
 from uploadmill.backends.ledger.heal import Healer
 from uploadmill.backends.ledger.healing import find_stranded
-from uploadmill.backends.ledger.ledger import ENDED
+from uploadmill.backends.ledger.names import ENDED
 from uploadmill.backends.ledger.record import Ended
 from uploadmill.errors import JobNotFound, LedgerUnavailable, StorageUnavailable
 from uploadmill.ids import new_job_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from uploadmill.backends.ledger.ledger import ENDED, JOB, OPEN
+from uploadmill.backends.ledger.names import ENDED, JOB, OPEN
 from uploadmill.job import Envelope, JobResult, JobState, Outcome
 from uploadmill.wire import ENVELOPES, OUTCOMES
 

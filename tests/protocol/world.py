@@ -25,7 +25,7 @@ from uploadmill.backends.ledger import gc, healing, proposals
 from uploadmill.backends.ledger.answers import End, Go
 from uploadmill.backends.ledger.heal_queue import HOLD
 from uploadmill.backends.ledger.healing import find_stranded
-from uploadmill.backends.ledger.ledger import HEAL, OPEN
+from uploadmill.backends.ledger.names import HEAL, OPEN
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import StepTimeout, UploadmillError

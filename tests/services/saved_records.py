@@ -20,7 +20,7 @@ from pictures import photograph
 from services.mill import QUICK, TESTS, Mill
 from services.waiting import eventually
 from uploadmill import Uploads
-from uploadmill.backends.ledger.ledger import JOB, OPEN
+from uploadmill.backends.ledger.names import JOB, OPEN
 from uploadmill.backends.storage import stores_from
 from uploadmill.ids import new_job_id
 from uploadmill.settings import Settings

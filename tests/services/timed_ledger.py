@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.answers import Go
 from uploadmill.backends.ledger.decisions import Decision, upload_key
-from uploadmill.backends.ledger.ledger import JOB, OPEN, Ledger
+from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.names import JOB, OPEN
 from uploadmill.backends.ledger.record import Note, WorkFile
 from uploadmill.ids import new_job_id, new_nonce
 from uploadmill.job import (

@@ -16,7 +16,7 @@ from chaos.corpus import Upload
 from chaos.ground import Ground
 from chaos.scenario import Scenario
 from chaos.scenarios.striking import PATIENCE, armed_ground, dying
-from uploadmill.backends.ledger.ledger import JOB
+from uploadmill.backends.ledger.names import JOB
 from uploadmill.wire import OUTCOMES
 
 #: Days by which the things of a job grow old: beyond every time after which anything goes.

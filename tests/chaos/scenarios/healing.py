@@ -12,7 +12,7 @@ from chaos.healing_points import POINTS
 from chaos.scenario import Scenario
 from chaos.scenarios.outages import away
 from chaos.scenarios.striking import PATIENCE, armed_ground, dying
-from uploadmill.backends.ledger.ledger import HEAL
+from uploadmill.backends.ledger.names import HEAL
 
 HEALER = [sys.executable, "-m", "chaos.dying_command", "heal"]
 

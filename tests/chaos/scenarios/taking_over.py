@@ -9,7 +9,7 @@ from chaos.book import Book
 from chaos.ground import Ground
 from chaos.scenario import Scenario
 from chaos.scenarios.striking import armed_ground, wait_until_struck
-from uploadmill.backends.ledger.ledger import JOB
+from uploadmill.backends.ledger.names import JOB
 
 #: Seconds beyond the lease in which a killed worker's jobs must run again, in the long form and in
 #: the short one: that runs beside other tests, where a process may get no time for seconds.

@@ -16,7 +16,7 @@ from services.seaweed import Seaweed, seaweed
 from chaos.corpus import PIPELINES, Upload
 from chaos.ground import SHORT, TESTS
 from uploadmill import Uploads
-from uploadmill.backends.ledger.ledger import HEAL, OPEN
+from uploadmill.backends.ledger.names import HEAL, OPEN
 from uploadmill.backends.storage import stores_from
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.worker.embedded.environment import Environment, embedded_environment
