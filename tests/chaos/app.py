@@ -9,8 +9,9 @@ The variable ``CHAOS`` holds a JSON object; each key switches one kind of fault 
 * ``ballast``    a file that stands for a full disk: :mod:`chaos.disk`
 * ``entries``    a file in which every entry into a step's function is noted: :mod:`chaos.entries`
 * ``poison``     files that kill or hang whoever decodes them: :mod:`chaos.poison`
+* ``next``       it is the product's next version: :mod:`services.next_version`
 * ``without``    rules of the protocol that are switched off, for negative controls
-* ``calm``       none but the last three: the faults have stopped
+* ``calm``       none but the four before: the faults have stopped
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from __future__ import annotations
 import json
 import os
 from typing import Any
+
+from services import next_version
 
 from chaos import clock, controls, disk, entries, parts, points, poison, publishing
 from uploadmill.worker.celery_app import app
@@ -27,12 +30,7 @@ __all__ = ["app"]
 
 def put_in(faults: dict[str, Any]) -> None:
     """Change the product's functions in this process and all its children."""
-    for rule in faults.get("without", ()):
-        controls.switch_off(rule)
-    if faults.get("poison"):
-        poison.put_in()
-    if "entries" in faults:
-        entries.put_in(faults["entries"])
+    _lasting(faults)
     if faults.get("calm"):
         return
     if "armed" in faults:
@@ -45,6 +43,18 @@ def put_in(faults: dict[str, Any]) -> None:
         disk.put_in(faults["ballast"])
     if "publishing" in faults:
         publishing.put_in(**faults["publishing"])
+
+
+def _lasting(faults: dict[str, Any]) -> None:
+    """What stays when the faults have stopped."""
+    for rule in faults.get("without", ()):
+        controls.switch_off(rule)
+    if faults.get("next"):
+        next_version.put_in()
+    if faults.get("poison"):
+        poison.put_in()
+    if "entries" in faults:
+        entries.put_in(faults["entries"])
 
 
 put_in(json.loads(os.environ.get("CHAOS", "{}")))

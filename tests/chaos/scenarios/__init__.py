@@ -16,6 +16,7 @@ from chaos.scenarios import (
     poisoned,
     rabbit,
     redis_faults,
+    rolling,
     swapped,
     taking_over,
 )
@@ -30,7 +31,7 @@ SCENARIOS: dict[str, Scenario] = {
         redis_faults.REDIS,
         poisoned.POISON,
         nodes.DISK_FULL,
-        nodes.ROLLING,
+        rolling.ROLLING,
         collecting.COLLECTION,
         broken_off.BROKEN_OFF,
         swapped.SWAPPED,

@@ -1,52 +1,11 @@
-"""What happens to whole nodes: upgrades, wrong clocks, full disks, loss for good."""
+"""What happens to whole nodes: wrong clocks, full disks, loss for good."""
 
 from __future__ import annotations
 
-import json
-import time
-
 from chaos import clock, disk
-from chaos.corpus import PIPELINES, Upload
 from chaos.crew import WORKSPACE, Member
 from chaos.ground import Ground
 from chaos.scenario import Scenario
-
-#: The next version's pipelines: one has a step more, one is new.
-NEXT = {
-    **PIPELINES,
-    "note": {"steps": [*PIPELINES["note"]["steps"], "extract_metadata"]},
-    "fresh": PIPELINES["note"],
-}
-
-
-def roll(ground: Ground) -> None:
-    """Workers are told to stop, one after another, and come back as another version."""
-    old = {"UPLOADMILL_PIPELINES": json.dumps(PIPELINES)}
-    new = {"UPLOADMILL_PIPELINES": json.dumps(NEXT)}
-    crew = [*ground.hire(2, environ=old), *ground.hire(1, environ=new)]
-    uploads = [_for_both(upload) for upload in ground.corpus.mixed(ground.jobs)]
-    with ground.submitting(uploads, pause=0.15):
-        for number in range(4 if ground.short else 40):
-            member = crew[number % len(crew)]
-            ground.book.fault("warm_restart", str(member.worker.pid))
-            member.environ = {**member.environ, **(new if number % 2 == 0 else old)}
-            began = time.monotonic()
-            ground.stop_warm([member])
-            ground.book.longest("seconds until a worker told to stop has gone", began)
-            ground.tend()
-            member.worker.wait_ready()
-    for member in crew:
-        member.environ = {**member.environ, **new}
-
-
-def _for_both(upload: Upload) -> Upload:
-    """One text in four asks for a pipeline that only the next version knows."""
-    if upload.pipeline == "note" and upload.content[0] % 4 == 0:
-        return Upload(upload.content, "fresh", upload.expected)
-    return upload
-
-
-ROLLING = Scenario("rolling_restarts", roll, jobs=(800, 70), pipelines=NEXT)
 
 
 def shift_clock(ground: Ground) -> None:
