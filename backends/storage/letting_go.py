@@ -19,9 +19,13 @@ def let_go(error: BaseException, handled: BaseException | None) -> None:
     the other, several attempts too late.
 
     Args:
-        error: What a call of ours has raised.
+        error: What a call of ours has raised, just caught by the context manager around it.
         handled: What our caller was handling when it made that call: no affair of ours.
     """
+    if error.__traceback__ is not None:
+        # Since Python 3.12 the frame of the context manager that has caught it leads on to the
+        # frame that runs it, and that back to the error: a circle.
+        error.__traceback__ = error.__traceback__.tb_next
     left, seen = [error], {id(handled)}
     while left:
         each = left.pop()
