@@ -242,8 +242,9 @@ def must_have(kind):
 
 
 def test_make_bench_measures_the_part_that_is_named():
-    # Given the environment that the tests run in: the command would set up its own
-    command = ["make", "-o", "setup", "bench", "SHORT=1", "ONLY=producer"]
+    # Given the environment that the tests run in: the command would set up its own. And a make
+    # that `make test` has started talks of folders.
+    command = ["make", "--no-print-directory", "-o", "setup", "bench", "SHORT=1", "ONLY=producer"]
 
     said = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
 

@@ -154,11 +154,13 @@ def test_the_s3_server_starts_as_written_and_the_workers_settings_open_its_bucke
             store = getattr(settings, role)
             bucket = store.url.removeprefix("s3://")
             keys = {"access_key": store.access_key, "secret_key": store.secret_key}
-            with closing(S3Storage(bucket, name=role, endpoint_url=endpoint, **keys)) as storage:
+            # The first object of a bucket waits until the server has made room for it on disk.
+            patient = {"endpoint_url": endpoint, "read_timeout": PATIENCE}
+            with closing(S3Storage(bucket, name=role, **patient, **keys)) as storage:
                 storage.put("a", b"1", create_only=True)
                 assert b"1" == storage.read("a", 9)
             keys["secret_key"] = "another"
-            stranger = closing(S3Storage(bucket, name=role, endpoint_url=endpoint, **keys))
+            stranger = closing(S3Storage(bucket, name=role, **patient, **keys))
             with stranger as storage, pytest.raises(StorageUnavailable):
                 storage.read("a", 9)
         os.kill(server.pid, signal.SIGKILL)  # it would take fifteen seconds to stop

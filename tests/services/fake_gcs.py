@@ -96,8 +96,9 @@ def _start(program: str, folder: Path, port: int, *, on_disk: bool) -> FakeGcs:
     disk = ["-backend", "filesystem", "-filesystem-root", str(folder / "objects")]
     command += disk if on_disk else ["-backend", "memory"]
     command += ["-public-host", here, "-external-url", f"http://{here}"]
-    # Of 1 GB it holds 6 else, most of it garbage.
-    settings = {"GOGC": "25"} if on_disk else {}
+    # On disk it tells times with the zone's offset, which Google's client does not read. And of
+    # 1 GB it holds 6 else, most of it garbage.
+    settings = {"TZ": "UTC", "GOGC": "25"} if on_disk else {}
     with (folder / "fake-gcs.log").open("ab") as log:
         process = subprocess.Popen(
             command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
