@@ -147,13 +147,15 @@ def test_a_record_of_a_newer_version_is_left_for_a_newer_worker(mill):
     with redis.Redis.from_url(mill.environment.settings.redis_url, decode_responses=True) as client:
         client.hset(key, "v", newer)
         before = client.hgetall(key)
-        mill.start(faulty=True)
+        present = mill.start(faulty=True)
         # Its wake was sent before that of this other job, and to the only process there is
         assert eventually(lambda: 1 <= int(client.hget(key, "swept")))
         assert JobState.STORED == mill.run(photograph(64, 48)).state
         assert worked_on(before) == worked_on(client.hgetall(key))
 
-        # And when one comes, jobs of both versions end there
+        # And when one comes, jobs of both versions end there. The present worker would take the
+        # wake of the newer record again, and each time it does the sweeper waits longer
+        mill.kill([present])
         mill.start(faulty=True, app="services.newer_app")
         client.zadd("um:open", {job: 0})
         older = lay_down("v1-scan", mill.environment.settings)
