@@ -28,7 +28,12 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a caller asks for, apart from the bytes; see :meth:`Uploads.enqueue`."""
+    """What a caller asks for, apart from the bytes; see :meth:`Uploads.enqueue`.
+
+    Raises:
+        TypeError: A name, a type, an owner or an idempotency key is no text.
+        ValueError: The idempotency key is empty: it would be the same for all.
+    """
 
     pipeline: str
     filename: str | None = None
@@ -37,6 +42,14 @@ class Request:
     owner: str | None = None
     idempotency_key: str | None = None
     deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("filename", "content_type", "owner", "idempotency_key"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise TypeError(f"{name} must be text, not {type(value).__name__}")
+        if self.idempotency_key == "":
+            raise ValueError("an idempotency key must not be empty; give None for no key")
 
 
 @dataclass(frozen=True, slots=True)

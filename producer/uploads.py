@@ -83,6 +83,8 @@ class Uploads:
             UnknownPipeline: There is no such pipeline.
             SizeLimitExceeded: There are more bytes than ``max_size``.
             ObjectNotFound: There is no object called *staged*.
+            InvalidKey: *staged* is no key of an upload.
+            TypeError, ValueError: An argument is at fault; nothing was staged.
         """
         return self.accept(
             self.stage(

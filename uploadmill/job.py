@@ -10,7 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
 
 #: Seconds after acceptance at which a job that has not ended is given up: 24 hours.
 DEADLINE = 86_400.0
@@ -21,6 +28,15 @@ VERSION: Literal[1] = 1
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+def _encodable(text: str) -> str:
+    """Half of a surrogate pair, as JSON from a client may hold, cannot be written down again."""
+    text.encode()
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 
 
 def _is_none(value: object) -> bool:
@@ -78,7 +94,7 @@ class UploadJob(Document):
     declared_type: Annotated[str, StringConstraints(max_length=255)] | None = Field(
         default=None, description="the media type the client claimed; only ever compared"
     )
-    metadata: dict[str, str] = Field(default_factory=dict, description="the web app's own")
+    metadata: dict[Text, Text] = Field(default_factory=dict, description="the web app's own")
     owner: Annotated[str, StringConstraints(max_length=255)] | None = None
     deadline: float = Field(default=DEADLINE, gt=0, description="seconds after acceptance")
     enqueued_at: datetime
@@ -174,7 +190,7 @@ class JobResult(Document):
     state: JobState
     filename: str | None = None
     owner: str | None = None
-    metadata: dict[str, str] = Field(default_factory=dict, description="the web app's own")
+    metadata: dict[Text, Text] = Field(default_factory=dict, description="the web app's own")
     outputs: dict[Name, OutputFile] = Field(default_factory=dict)
     extracted: dict[str, JsonValue] = Field(
         default_factory=dict, description="what the steps found out, merged in their order"

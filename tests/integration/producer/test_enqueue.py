@@ -180,8 +180,19 @@ def test_too_many_bytes_are_refused(redis_url):
         ({"source": b"x", "pipeline": "photo", "deadline": 0}, ValueError),
         ({"source": b"x", "pipeline": "photo", "deadline": 172_800}, ValueError),
         ({"source": b"x", "pipeline": "photo", "owner": "x" * 256}, ValueError),
+        ({"source": b"x", "pipeline": "photo", "owner": 7}, TypeError),
+        ({"source": b"x", "pipeline": "photo", "filename": 7}, TypeError),
+        ({"source": b"x", "pipeline": "photo", "content_type": 7}, TypeError),
+        ({"source": b"x", "pipeline": "photo", "idempotency_key": 7}, TypeError),
+        # The same for everybody who has none.
+        ({"source": b"x", "pipeline": "photo", "idempotency_key": ""}, ValueError),
+        # Half a surrogate pair, as a client's JSON may bring it: it cannot be written down.
+        ({"source": b"x", "pipeline": "photo", "metadata": {"a": "\ud800"}}, ValueError),
+        ({"source": b"x", "pipeline": "photo", "metadata": {"\ud800": "a"}}, ValueError),
+        ({"source": b"x", "pipeline": "photo", "owner": "\ud800"}, ValueError),
+        ({"source": b"x", "pipeline": "photo", "idempotency_key": "\ud800"}, ValueError),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_a_wrong_request_writes_nothing(uploads, staging, request_, error):
     with pytest.raises(error):
