@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from uploadmill.errors import UnsupportedMedia
 from uploadmill.pipeline import IMAGE_TYPES, MAX_PIXELS, Optimize
 from uploadmill.tasks.base import StepTask, options_of, run_processor
 from uploadmill.tasks.colour import fits, to_srgb
@@ -34,17 +35,20 @@ BACKGROUND = "white"
 
 
 class Format(NamedTuple):
-    """An output format: its media type, Pillow's name, and the modes it can hold."""
+    """An output format: its media type, Pillow's name, and the modes and sides it can hold."""
 
     content_type: str
     encoder: str
     modes: frozenset[str]
+    longest_side: int
 
 
 FORMATS: Mapping[str, Format] = {
-    "jpeg": Format("image/jpeg", "JPEG", frozenset({"L", "RGB"})),
-    "png": Format("image/png", "PNG", frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})),
-    "webp": Format("image/webp", "WEBP", frozenset({"RGB", "RGBA"})),
+    "jpeg": Format("image/jpeg", "JPEG", frozenset({"L", "RGB"}), 65_500),
+    "png": Format(
+        "image/png", "PNG", frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}), 2**31 - 1
+    ),
+    "webp": Format("image/webp", "WEBP", frozenset({"RGB", "RGBA"}), 16_383),
 }
 
 
@@ -79,11 +83,13 @@ def optimize(
 
     Raises:
         PixelLimitExceeded: The header announces more than ``options.max_pixels``.
+        UnsupportedMedia: It is too long or too high for its new format.
         CorruptUpload: The decoder gave up on it.
     """
     form = _format(options, upload_type)
     source_type = source_type or upload_type
     with open_picture(source, source_type, options.max_pixels or MAX_PIXELS) as opened:
+        _check_sides(opened, form)
         exif = read_exif(opened, source, source_type)
         icc = opened.info.get("icc_profile")
         load(opened)
@@ -108,6 +114,14 @@ def _format(options: Optimize, upload_type: str) -> Format:
         return FORMATS[options.format]
     by_type = {form.content_type: form for form in FORMATS.values()}
     return by_type.get(upload_type, FORMATS["png"])
+
+
+def _check_sides(picture: Image.Image, form: Format) -> None:
+    if max(picture.size) > form.longest_side:
+        raise UnsupportedMedia(
+            f"the picture has {picture.width} by {picture.height} pixels; {form.encoder} takes "
+            f"{form.longest_side} a side at most: a step before this one must make it smaller"
+        )
 
 
 def _settings(form: Format, options: Optimize) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 from pictures import camera_exif, corners_of, encoded, photograph, psnr, read, scene, srgb, written
 from PIL import Image, ImageCms
 
-from uploadmill.errors import CorruptUpload
+from uploadmill.errors import CorruptUpload, UnsupportedMedia
 from uploadmill.pipeline import Optimize
-from uploadmill.tasks.optimize import Encoded, optimize
+from uploadmill.tasks.optimize import FORMATS, Encoded, optimize
 
 TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
@@ -179,6 +179,17 @@ def test_a_truncated_picture_is_corrupt(optimized):
 
     with pytest.raises(CorruptUpload):
         optimized(whole[: len(whole) // 2], "JPEG")
+
+
+@pytest.mark.parametrize("form", ["jpeg", "webp"])
+def test_a_side_longer_than_a_format_holds_is_the_uploads_fault(optimized, form):
+    longest = FORMATS[form].longest_side
+
+    made, _, _ = optimized(encoded(Image.new("RGB", (longest, 1)), "PNG"), "PNG", format=form)
+
+    assert (longest, 1) == (made.width, made.height)
+    with pytest.raises(UnsupportedMedia, match=f"{longest} a side at most"):
+        optimized(encoded(Image.new("RGB", (1, longest + 1)), "PNG"), "PNG", format=form)
 
 
 def test_no_field_of_exif_slips_through_by_its_name():
