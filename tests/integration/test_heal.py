@@ -1,6 +1,7 @@
 """Healing: what failed over comes home, whoever dies, is out, or heals the same job meanwhile."""
 
 import hashlib
+import time
 from dataclasses import replace
 
 import pytest
@@ -43,7 +44,7 @@ def stores(settler):
     return settler.stores
 
 
-def stranded(settler, content=CONTENT):
+def stranded(settler):
     """A job whose outputs are on the secondary."""
     job = enqueued(settler)
     settler.settle(*storing(settler.stores, job, Placement.SECONDARY, SHA256))
@@ -112,6 +113,22 @@ def test_without_a_grace_one_run_does_all(redis_url):
 
         assert settler.stores.secondary.keys() == set()
         assert where(settler, job) == "primary"
+
+
+def test_jobs_and_bytes_come_home_no_faster_than_they_may(settler):
+    for _ in range(3):
+        stranded(settler)
+    began = time.monotonic()
+
+    assert heal(settler, HealSettings(jobs_per_second=10)).copied == 3
+    after_jobs = time.monotonic()
+    stranded(settler)
+    slow = FAST.model_copy(update={"bytes_per_second": 4 * len(CONTENT)})
+    assert heal(settler, slow).copied == 1
+    after_bytes = time.monotonic()
+
+    assert after_jobs - began >= 0.2  # the first is free
+    assert after_bytes - after_jobs >= 0.25  # all its bytes, before anybody is told of their end
 
 
 def test_an_object_comes_home_with_all_its_facts(settler, stores):

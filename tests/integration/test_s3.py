@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from botocore.exceptions import ClientError
 from services.canned import Reply, canned
 from services.forked import exit_code_within, fork
 from services.proxy import proxy
@@ -594,6 +595,17 @@ def test_the_sha256_is_the_servers_to_verify(store):
 
     assert hashlib.sha256(b"bytes").hexdigest() == answer["Metadata"]["uploadmill-sha256"]
     assert "ChecksumSHA256" in answer
+
+
+def test_so_is_each_parts(store):
+    storage = store()
+    content = bytearray(b"a part")
+    upload = MultipartUpload(storage._bucket, storage._objects.address("parts"), {})
+
+    assert upload.add(1, content, hashlib.sha256(content).digest())
+    with pytest.raises(ClientError, match="BadDigest"):
+        upload.add(2, content, hashlib.sha256(b"another").digest())
+    upload.abort()
 
 
 # -- uploads by parts that were broken off -------------------------------------------------
