@@ -23,6 +23,14 @@ HEADINGS = ("scenario", "jobs", "faults", "lost", "doubled", "wrong", "worst s",
 #: What is told of Celery alone; whatever it is, it is no fault of ours.
 COMPARED = ("jobs", "lost", "doubled")
 
+#: What each control must find, as its violations begin: of any other it is not the proof.
+FINDS = {
+    "sweeper_off": "lost: ",
+    "outcome_off": "doubled: ",
+    "look_off": "doubled: ",
+    "heal_off": "wrong: secondary: ",
+}
+
 #: How many violations of a scenario are printed.
 SHOWN = 10
 
@@ -80,7 +88,8 @@ def _row_of(folder: Path, name: str, status: int | None) -> dict[str, Any]:
     last = (folder / "output.txt").read_text().strip().splitlines()[-1:] or ["it said nothing"]
     broke = f"the scenario itself broke with {status}: {last[0]}"
     numbers = dict.fromkeys(("jobs", "lost", "doubled", "worst_delay", "seconds", "cpu"), 0)
-    return {"name": name, **numbers, "wrong": 1, "faults": {}, "violations": [broke]}
+    broken = {"wrong": 1, "faults": {}, "ended": False, "violations": [broke]}
+    return {"name": name, **numbers, **broken}
 
 
 def tell(row: dict[str, Any]) -> None:
@@ -114,17 +123,17 @@ def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         for name, row in rows.items()
         if name in SCENARIOS
     }
-    found = {
-        "sweeper_off": "lost",
-        "outcome_off": "doubled",
-        "look_off": "doubled",
-        "heal_off": "wrong",
-    }
-    controls = {name: {kind: rows[name][kind]} for name, kind in found.items() if name in rows}
+    controls = {name: _found(rows[name], what) for name, what in FINDS.items() if name in rows}
     told = {"scenarios": scenarios, "controls": controls}
     if plain := rows.get(plain_celery.NAME):
         told["compared"] = {plain_celery.NAME: {kind: plain[kind] for kind in COMPARED}}
     return told
+
+
+def _found(row: dict[str, Any], what: str) -> dict[str, int]:
+    """How many violations of its kind a control has found; none where it broke on the way."""
+    found = sum(each.startswith(what) for each in row["violations"])
+    return {what.partition(":")[0]: found if row["ended"] else 0}
 
 
 def as_it_must_be(rows: dict[str, dict[str, Any]]) -> bool:

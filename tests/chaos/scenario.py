@@ -51,6 +51,7 @@ class Row:
         seconds: That the whole took.
         cpu: Seconds of CPU, of this process and of all that it saw end.
         looks: Of the watcher.
+        ended: That it came to its end, which a broken scenario's row denies.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Row:
     looks: int
     measured: Mapping[str, float]
     violations: tuple[str, ...]
+    ended: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

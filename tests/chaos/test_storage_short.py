@@ -15,6 +15,7 @@ from services.seaweed import weed
 from services.waiting import eventually
 
 from chaos.corpus import Corpus, Upload
+from chaos.storage.__main__ import as_it_must_be
 from chaos.storage.places import Findings, look
 from chaos.storage.playing import Campaign, Row
 from chaos.storage.scenarios import CONTROLS, SCENARIOS
@@ -52,7 +53,41 @@ def test_every_job_is_stored_in_its_place_and_comes_home(rows, name):
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_what_does_not_come_home_is_found(rows, name):
-    assert rows[name].left_on_secondary > 0
+    assert as_it_must_be({name: rows[name]}), rows[name]
+
+
+WHOLE = Row(
+    jobs=4,
+    faults=1,
+    stored=4,
+    wrong_place=2,
+    wrong_digest=0,
+    left_on_secondary=5,
+    failed_over=5,
+    seconds=1.0,
+    violations=(),
+)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_counts_that_came_to_its_end(name):
+    assert as_it_must_be({name: WHOLE})
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"left_on_secondary": 0},
+        {"jobs": 0, "stored": 0},
+        {"stored": 3},
+        {"faults": 0},
+        {"failed_over": 0},
+        {"wrong_digest": 1},
+    ],
+)
+def test_any_other_does_not(name, other):
+    assert not as_it_must_be({name: replace(WHOLE, **other)})
 
 
 def test_the_proxy_really_refuses_connections():

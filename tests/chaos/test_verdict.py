@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from chaos.__main__ import as_it_must_be, every, summary
+from chaos import playing
+from chaos.__main__ import FINDS, as_it_must_be, campaign, every, summary
 from chaos.plain.measuring import NAME as PLAIN
 from chaos.scenarios import CONTROLS, SCENARIOS
 
@@ -16,6 +19,8 @@ def row(**found: int) -> dict[str, object]:
         "lost": 0,
         "doubled": 0,
         "wrong": 0,
+        "ended": True,
+        "violations": [f"{kind}: secondary: of it" for kind in found for _ in range(found[kind])],
     } | found
 
 
@@ -51,6 +56,29 @@ def test_anything_found_in_a_scenario_fails_the_campaign(kind):
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_control_that_finds_nothing_fails_the_campaign(name):
     assert not as_it_must_be({**ALL_RIGHT, name: row()})
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_that_finds_something_else_fails_the_campaign(name):
+    other = row() | {"lost": 1, "doubled": 1, "wrong": 1, "violations": ["wrong: watcher: broke"]}
+    assert not as_it_must_be({**ALL_RIGHT, name: other})
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_that_breaks_on_its_way_fails_the_campaign(name):
+    kind = FINDS[name].partition(":")[0]
+    assert as_it_must_be({**ALL_RIGHT, name: row(**{kind: 1})})
+    assert not as_it_must_be({**ALL_RIGHT, name: row(**{kind: 1}) | {"ended": False}})
+
+
+@pytest.mark.parametrize("name", [*CONTROLS, "kills"])
+def test_who_dies_before_it_begins_fails_the_campaign(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(playing, "run", lambda *_, **__: 1 / 0)
+    rows = campaign([name], tmp_path, seed=1, short=True, at_once=1)
+    assert "the scenario itself broke with 1" in rows[name]["violations"][0]
+    assert as_it_must_be(ALL_RIGHT)
+    assert not as_it_must_be({**ALL_RIGHT, **rows})
+    assert json.dumps(summary(rows))
 
 
 def test_what_celery_alone_loses_decides_nothing():

@@ -79,13 +79,25 @@ def summary(rows: dict[str, Row]) -> dict[str, dict[str, dict[str, int]]]:
 def as_it_must_be(rows: dict[str, Row]) -> bool:
     """Everything stored, in its place, and home; and the control found something."""
     return all(
-        row.left_on_secondary > 0
+        _found_something(row)
         if name in CONTROLS
-        else row.jobs == row.stored
-        and row.faults > 0
-        and (row.failed_over > 0 or not SCENARIOS[name].lasting)
-        and row.wrong_place == row.wrong_digest == row.left_on_secondary == 0
+        else _all_home(row, lasting=SCENARIOS[name].lasting)
         for name, row in rows.items()
+    )
+
+
+def _found_something(row: Row) -> bool:
+    """Whether a control came to its end, and nothing is wrong there but what it is to find."""
+    came_to_its_end = 0 < row.jobs == row.stored and row.faults > 0 and row.failed_over > 0
+    return came_to_its_end and row.wrong_digest == 0 < row.left_on_secondary
+
+
+def _all_home(row: Row, *, lasting: bool) -> bool:
+    return (
+        0 < row.jobs == row.stored
+        and row.faults > 0
+        and (row.failed_over > 0 or not lasting)
+        and row.wrong_place == row.wrong_digest == row.left_on_secondary == 0
     )
 
 
