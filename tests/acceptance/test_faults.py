@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from pictures import photograph
-from services.mill import STEADY
+from services.mill import STEADY, named_by
 from services.waiting import eventually
 
 from uploadmill.job import JobState
@@ -22,18 +22,25 @@ TOO_LONG = 1.0 + 2.0
 TRIES = 4
 
 
-def stored_once(mill, job_id: str) -> bool:
-    results = [key for key in mill.files("primary") if key == f"{job_id}/result.json"]
-    return 1 == len(results) and [] == [key for key in mill.files("secondary") if job_id in key]
+#: Files in the workspace or objects in primary that a step has made when it is half done.
+HALF_DONE = {"pin": 1, "resize": 1, "optimize": 1, "commit": 1}
+
+
+def made_by(mill, step: str) -> int:
+    """What there is of a step's own files and of outputs."""
+    jobs = mill.environment.folder / "workspace" / "jobs"
+    return len([*jobs.glob(f"*/*/{step}-*"), *mill.files("primary")])
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_in_a_step_leaves_one_stored_result(mill, step):
     worker = mill.start(faulty=True)
-    mill.arm(f"kill_worker {step}")
+    mill.arm(f"kill_worker amid {step}")
     job = mill.uploads.enqueue(photograph(400, 300), pipeline="photo")
     assert eventually(lambda: not worker.running)
+    assert mill.struck
     assert list(STEPS[: STEPS.index(step) + 1]) == mill.begun
+    assert HALF_DONE.get(step, 0) == made_by(mill, step)
     assert JobState.STORED != mill.uploads.status(job.id).state
 
     mill.forget()
@@ -42,7 +49,8 @@ def test_a_worker_killed_in_a_step_leaves_one_stored_result(mill, step):
 
     assert JobState.STORED == result.state
     assert list(STEPS) == [receipt.step for receipt in result.receipts]
-    assert stored_once(mill, job.id)
+    assert named_by(result) == mill.files("primary")
+    assert [] == mill.files("secondary")
     # Finished steps were not run again; the one that was killed was.
     assert list(STEPS[STEPS.index(step) :]) == mill.begun
 
@@ -103,8 +111,10 @@ def test_a_job_that_redis_forgot_is_finished_after_a_restart(mill):
 
     mill.start()
 
-    assert JobState.STORED == mill.wait(job.id).state
-    assert stored_once(mill, job.id)
+    result = mill.wait(job.id)
+    assert JobState.STORED == result.state
+    assert named_by(result) == mill.files("primary")
+    assert [] == mill.files("secondary")
 
 
 def test_a_cancelled_job_is_not_run(mill):

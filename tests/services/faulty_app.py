@@ -10,7 +10,9 @@ says happens:
 * ``sleep STEP``        sleep until the process is ended
 * ``hold STEP``         sleep until the file ``open`` is there
 
-The step ``process`` is the message itself, before its job is claimed; it notes nothing.
+That is where the step's function is entered; ``amid STEP`` instead is in the midst of its work, at
+the function that ``MIDDLES`` names. The step ``process`` is the message itself, before its job is
+claimed; it notes nothing.
 
 When the worker is told to stop, it makes the file ``stopping-PID`` once its children can see that.
 """
@@ -27,6 +29,8 @@ from typing import Any
 
 from celery.signals import task_prerun, worker_shutting_down
 
+from uploadmill.backends.scanner import clamd
+from uploadmill.backends.storage import placing
 from uploadmill.tasks import commit, extract_metadata, optimize, pin, resize, scan, validate
 from uploadmill.wire import PROCESS_TASK
 from uploadmill.worker.celery_app import app
@@ -47,6 +51,17 @@ FUNCTIONS = {
     "commit": (commit, "commit"),
 }
 
+#: A step is half done when this first returns: the rest of it comes after.
+MIDDLES = {
+    "pin": (pin, "_copy"),  # the bytes are in the workspace; are they those that were enqueued?
+    "validate": (validate, "media_type"),  # its type is known; is it whole?
+    "scan": (clamd, "judge"),  # clamd has answered; there is no certificate
+    "extract_metadata": (extract_metadata, "_describe_picture"),
+    "resize": (resize, "_write"),  # one picture of several
+    "optimize": (optimize, "optimize"),  # the same
+    "commit": (placing._Placing, "_put"),  # the same, in primary
+}
+
 
 def note(line: str) -> None:
     with (FOLDER / "marks").open("a") as file:
@@ -63,7 +78,7 @@ def armed(step: str) -> str | None:
         if not path.exists():
             return None
         first, *rest = path.read_text().splitlines()
-        kind, at = first.split()
+        kind, at = first.split(maxsplit=1)
         if at != step:
             return None
         if rest:
@@ -95,6 +110,16 @@ def with_fault(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return faulty
 
 
+def with_fault_amid(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def faulty(*args: Any, **kwargs: Any) -> Any:
+        returned = function(*args, **kwargs)
+        if kind := armed(f"amid {step}"):
+            strike(kind)
+        return returned
+
+    return faulty
+
+
 @task_prerun.connect(weak=False)
 def taken(task: Any, **_: Any) -> None:
     if task.name == PROCESS_TASK and (kind := armed("process")):
@@ -108,3 +133,6 @@ def stopping(**_: Any) -> None:
 
 for step, (module, name) in FUNCTIONS.items():
     setattr(module, name, with_fault(step, getattr(module, name)))
+
+for step, (place, name) in MIDDLES.items():
+    setattr(place, name, with_fault_amid(step, getattr(place, name)))

@@ -44,6 +44,12 @@ class Mark:
     job_id: str
 
 
+def named_by(*results: JobResult) -> list[str]:
+    """The keys of all that jobs have stored: their outputs, and the results themselves."""
+    outputs = [output.key for result in results for output in result.outputs.values()]
+    return sorted([*outputs, *(f"{result.job_id}/result.json" for result in results)])
+
+
 @dataclass
 class Mill:
     """An environment as a test uses it: a producer, workers, and a look into the stores."""
@@ -76,7 +82,7 @@ class Mill:
             worker.wait()
 
     def arm(self, fault: str, times: int = 1) -> None:
-        """Let the next runs of a step fail: ``kill_worker resize``."""
+        """Let the next runs of a step fail: ``kill_worker resize``, ``kill_worker amid resize``."""
         self.forget()
         self._arm(fault, times)
 
