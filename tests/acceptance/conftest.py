@@ -20,7 +20,8 @@ from uploadmill.worker.embedded.clamd import find_clamd
 from uploadmill.worker.embedded.environment import Environment, embedded_environment
 
 # These stories are told once more on RabbitMQ, by a module that imports them.
-pytest.register_assert_rewrite("acceptance.test_faults", "acceptance.test_uploads")
+STORIES = ("test_faults", "test_twice", "test_uploads")
+pytest.register_assert_rewrite(*(f"acceptance.{story}" for story in STORIES))
 
 #: The broker of all stories: ``redis`` is the ledger's own, which needs no setting.
 BROKER = os.environ.get("BROKER", "redis")

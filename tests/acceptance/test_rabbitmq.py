@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from acceptance import test_faults as faults
+from acceptance import test_twice as twice
 from acceptance import test_uploads as uploads
 
 from uploadmill.wire import QUEUE
@@ -34,7 +35,6 @@ def test_uploads_good_bad_and_infected_end_as_they_should(mill):
     uploads.test_bad_content_is_rejected_with_its_reason_and_kept_for_a_day(
         mill, text, "unsupported_media"
     )
-    uploads.test_the_same_upload_enqueued_twice_is_stored_once(mill)
 
 
 def test_a_worker_killed_in_a_step_leaves_one_stored_result(mill):
@@ -47,4 +47,8 @@ test_a_worker_told_to_stop_gives_the_job_back_after_the_step_that_runs = (
 
 test_a_job_that_redis_forgot_is_finished_after_a_restart = (
     faults.test_a_job_that_redis_forgot_is_finished_after_a_restart
+)
+
+test_the_same_upload_enqueued_again_is_worked_on_and_stored_once = (
+    twice.test_the_same_upload_enqueued_again_is_worked_on_and_stored_once
 )

@@ -125,15 +125,6 @@ def test_a_document_is_stored_as_it_was(mill):
     assert text == mill.read("primary", output.key)
 
 
-def test_the_same_upload_enqueued_twice_is_stored_once(mill):
-    key, picture = new_nonce(), photograph(400, 300)
-    first = mill.run(picture, idempotency_key=key, owner="7")
-    second = mill.run(picture, idempotency_key=key, owner="7")
-    assert first.job_id == second.job_id
-    results = [name for name in mill.files("primary") if name.endswith("result.json")]
-    assert 1 == len([name for name in results if first.job_id in name])
-
-
 def test_a_key_used_for_another_upload_is_refused(mill):
     key = new_nonce()
     mill.run(photograph(400, 300), idempotency_key=key, owner="7")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -140,6 +141,10 @@ class Mill:
         """The same of one job."""
         mine = (mark.step for mark in self._marks if mark.job_id == job_id)
         return [step for step, _ in groupby(mine)]
+
+    def entered_for(self, job_id: str) -> Counter[str]:
+        """How often the function of each step was entered for one job."""
+        return Counter(mark.step for mark in self._marks if mark.job_id == job_id)
 
     @property
     def _marks(self) -> list[Mark]:
