@@ -125,6 +125,22 @@ def test_a_document_is_stored_as_it_was(mill):
     assert text == mill.read("primary", output.key)
 
 
+def test_an_avatar_fills_its_two_squares(mill):
+    result = mill.run(photograph(800, 600, orientation=6), "avatar")
+    stored = {
+        name: Image.open(io.BytesIO(mill.read("primary", output.key)))
+        for name, output in result.outputs.items()
+    }
+    assert JobState.STORED == result.state
+    assert {"avatar": (256, 256), "small": (64, 64)} == {n: p.size for n, p in stored.items()}
+    for name, picture in stored.items():
+        output = result.outputs[name]
+        assert ("JPEG", "image/jpeg") == (picture.format, output.content_type)
+        assert picture.size == (output.width, output.height)
+        assert output.size == len(mill.read("primary", output.key))
+        assert UPRIGHT == corners_of(picture)
+
+
 def test_a_key_used_for_another_upload_is_refused(mill):
     key = new_nonce()
     mill.run(photograph(400, 300), idempotency_key=key, owner="7")
