@@ -185,3 +185,49 @@ def test_a_measured_ring_that_leaves_no_coverage_fails(suite, ring, status):
 
     assert status == done.returncode
     assert bool(status) == ("No data to combine" in done.stdout + done.stderr)
+
+
+@pytest.fixture
+def demonstration(tmp_path: Path) -> Path:
+    """A checkout whose ``uploadmill`` says how it was called, on a machine without clamd."""
+    for folder in ("scripts", ".venv/bin", "machine"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(CHECKOUT / "scripts/demo", tmp_path / "scripts/demo")
+    command(tmp_path / "scripts", "with-libmagic", 'exec "$@"')
+    command(tmp_path / ".venv/bin", "uploadmill", 'echo "uploadmill $*"')
+    for program in ("bash", "dirname"):
+        (tmp_path / "machine" / program).symlink_to(shutil.which(program))
+    return tmp_path
+
+
+def demonstrate(folder: Path, **variables: str) -> list[str]:
+    """What the script prints; it finds only the programs that lie in *folder*."""
+    machine = str(folder / "machine")
+    done = subprocess.run(
+        [folder / "scripts/demo"],
+        env={"PATH": machine, "SBIN": machine, **variables},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_without_clamd_the_demonstration_says_so_and_runs_without_scan(demonstration):
+    said, *how, ran = demonstrate(demonstration)
+
+    assert "No clamd on this machine: the demonstration runs --without-scan." == said
+    assert "apt-get install clamav-daemon" in " ".join(how)
+    assert "uploadmill demo --without-scan" == ran
+
+
+def test_without_clamd_a_picture_of_ones_own_is_taken_too(demonstration):
+    *_, ran = demonstrate(demonstration, FILE="my photo.jpg")
+
+    assert "uploadmill demo --without-scan -- my photo.jpg" == ran
+
+
+def test_with_clamd_the_demonstration_scans(demonstration):
+    command(demonstration / "machine", "clamd", "exit 0")
+
+    assert ["uploadmill demo"] == demonstrate(demonstration)
