@@ -1,5 +1,7 @@
 """claim: each answer, and what lost leases, crashes and attempts come to."""
 
+from collections import Counter
+
 import pytest
 from services.timed_ledger import (
     NODE,
@@ -50,13 +52,13 @@ def claim(ledger, job, node=NODE):
     return ledger.claim(job.id, node, new_nonce())
 
 
-def lose_a_lease(ledger, job):
+def lose_a_lease(ledger, job, node=NODE):
     """Somebody holds the job and is never heard of again; wait until it can be claimed."""
     ledger.pass_time(61)
-    answer = claim(ledger, job)
+    answer = claim(ledger, job, node)
     if answer == Answer("wait"):
         ledger.pass_time(61)
-        answer = claim(ledger, job)
+        answer = claim(ledger, job, node)
     return answer
 
 
@@ -178,13 +180,31 @@ def test_an_owner_that_comes_back_is_not_lost(ledger, job):
     assert ledger.renew(job.id, second.token) == Answer("ok")
 
 
-def test_no_more_lost_tokens_are_kept_than_count(ledger, job):
+def test_losses_at_two_steps_in_turn_do_not_make_each_other_forgotten(ledger, job):
     claimed(ledger, job)
+    losses = Counter()
+    answer = Go("pin", "")
+    while isinstance(answer, Go):
+        losses[answer.step] += 1
+        # Somebody else, on another node, who comes as far as the next step in each second run.
+        answer = lose_a_lease(ledger, job, node=new_nonce())
+        if isinstance(answer, Go) and losses["pin"] > losses["validate"]:
+            answer = handed_in(ledger, job, answer.token, "pin")
+
+    assert answer.ending == "failed:poison"
+    assert losses == {"pin": LOST_MAX, "validate": LOST_MAX - 1}
+
+
+def test_no_more_lost_tokens_of_a_step_are_kept_than_count(ledger, job):
+    claimed(ledger, job)
+    ledger.redis.hset(JOB + job.id, "lost_tokens", "1:x=validate;")
     for _ in range(LOST_MAX + 2):
         lose_a_lease(ledger, job)
         ledger.redis.hdel(JOB + job.id, "ending")
 
-    assert ledger.field(job, "lost_tokens").count(";") == LOST_MAX
+    kept = ledger.field(job, "lost_tokens")
+    assert kept.count("=pin;") == LOST_MAX
+    assert kept.startswith("1:x=validate;")
 
 
 def test_a_step_that_kills_its_child_too_often_is_poison(ledger, job):

@@ -21,6 +21,20 @@ local function note_queue()
   end
 end
 
+-- The list with no more of this step than count. Each step keeps its own: where the losses of one
+-- push out another's, a job that loses its workers at both in turn is never poison.
+local function latest(list)
+  local surplus, kept = lost(list, r.step) - lost_max, ''
+  for entry, step in list:gmatch('([^=;]*=([^;]*);)') do
+    if step == r.step and surplus > 0 then
+      surplus = surplus - 1
+    else
+      kept = kept .. entry
+    end
+  end
+  return kept
+end
+
 if r.state == '' then return { 'unknown' } end
 if number(r.v) > tonumber(ARGV[8]) then return { 'wait' } end -- for a newer worker
 if r.state ~= 'open' then return terminal() end
@@ -31,10 +45,7 @@ end
 if number(r.next_at) > now then return { 'wait' } end
 
 if r.token ~= '' and r.ending == '' then -- a lease ran out and was never given back
-  r.lost_tokens = r.lost_tokens .. r.token .. '=' .. r.step .. ';'
-  while select(2, r.lost_tokens:gsub(';', ';')) > lost_max do
-    r.lost_tokens = r.lost_tokens:gsub('^[^;]*;', '')
-  end
+  r.lost_tokens = latest(r.lost_tokens .. r.token .. '=' .. r.step .. ';')
   redis.call('HSET', job, 'lost_tokens', r.lost_tokens, 'token', '')
   count('lost')
   local losses = lost(r.lost_tokens, r.step)
