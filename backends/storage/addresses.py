@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from urllib.parse import quote
+
+from uploadmill.errors import InvalidSettings
+
+
+def insist(store: str, check: Callable[[str, str], None], option: str, address: str | None) -> None:
+    """Have an option that is an address checked; None is not given.
+
+    Raises:
+        InvalidSettings: Says what is wrong, and never shows it.
+    """
+    if address is None:
+        return
+    try:
+        check(option, address)
+    except ValueError as error:
+        raise InvalidSettings(f"storage {store!r}: {error}") from None
 
 
 def check_lasting(expires: float) -> None:

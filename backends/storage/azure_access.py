@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from uploadmill.backends.storage.addresses import insist
 from uploadmill.backends.storage.bucket import revealed
 from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.errors import InvalidSettings
+from uploadmill.store_url import check_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,9 @@ def azure_access(
         raise _mistake(store, "access_key and credentials_path are two keys; give one")
     said = _from_file(store, credentials_path) if credentials_path else {}
     url = (account_url or _endpoint(said) or "").rstrip("/")
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not url:
         raise _mistake(store, "account_url is missing; write https://ACCOUNT.blob.core.windows.net")
-    if urlsplit(url).query:
-        raise _mistake(store, "account_url has a query; a signature does not belong there")
+    insist(store, check_endpoint, "account_url", url)
     key = revealed(access_key) or said.get("accountkey")
     _check_key(store, key, url)
     return AzureAccess(url, said.get("accountname") or _account(url), key, read_timeout)

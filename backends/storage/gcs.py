@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
+from uploadmill.backends.storage.addresses import insist
 from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.bucket import checked_prefix
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
@@ -31,6 +32,7 @@ from uploadmill.errors import (
     ObjectNotFound,
     Unsupported,
 )
+from uploadmill.store_url import check_endpoint
 
 #: Bytes of one chunk, and of the largest object that is sent in one request: what a put holds in
 #: memory.
@@ -78,6 +80,7 @@ class GoogleStorage(Skeleton):
         page_size: int = PAGE_SIZE,
         **options: Any,
     ) -> None:
+        insist(name, check_endpoint, "endpoint_url", endpoint_url)
         access = GoogleAccess(endpoint_url, project_id, credentials_path, read_timeout)
         signed = (Feature.SIGNED_URLS, Feature.PRESIGNED_UPLOADS) if access.anonymous else ()
         super().__init__(name, lacks=dict.fromkeys(signed, NO_SIGNER), **options)

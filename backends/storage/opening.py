@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings, StoreSettings
-
-_SECRETS = ("access_key", "secret_key")
+from uploadmill.store_url import FORMS, url_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +21,12 @@ class _Kind:
     Attributes:
         module: Where its class is, imported when such a store is opened.
         storage: The class.
-        within: The option that the URL's host gives; empty: there is no host.
-        query: What may stand behind the URL's question mark: nothing secret.
         extra: Of the distribution, that brings what the module imports.
         imports: The packages that come with the extra.
     """
 
     module: str
     storage: str
-    within: str = ""
-    query: tuple[str, ...] = ()
     extra: str = ""
     imports: tuple[str, ...] = ()
 
@@ -41,18 +35,9 @@ class _Kind:
 _SCHEMES: Mapping[str, _Kind] = {
     "file": _Kind("local", "LocalStorage"),
     "memory": _Kind("memory", "MemoryStorage"),
-    "s3": _Kind(
-        "s3",
-        "S3Storage",
-        "bucket",
-        ("endpoint_url", "region", "addressing"),
-        "s3",
-        ("boto3", "botocore"),
-    ),
-    "gs": _Kind(
-        "gcs", "GoogleStorage", "bucket", ("endpoint_url", "project_id"), "gcs", ("google",)
-    ),
-    "azure": _Kind("azure", "AzureStorage", "container", ("account_url",), "azure", ("azure",)),
+    "s3": _Kind("s3", "S3Storage", "s3", ("boto3", "botocore")),
+    "gs": _Kind("gcs", "GoogleStorage", "gcs", ("google",)),
+    "azure": _Kind("azure", "AzureStorage", "azure", ("azure",)),
 }
 
 #: The names under which kinds can be opened by options alone.
@@ -80,15 +65,8 @@ def open_storage(url: str, *, name: str = "storage", **options: Any) -> Storage:
             package that is not installed. The message never shows the URL.
     """
     given = {option: value for option, value in options.items() if value is not None}
-    if url in _NAMES:
-        return _construct(_NAMES[url], name, given)
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
-        known = ", ".join(sorted(_SCHEMES))
-        raise InvalidSettings(
-            f"storage {name!r}: the URL begins with no scheme that is known; there are: {known}"
-        )
-    return _construct(parts.scheme, name, _from_url(parts, name) | given)
+    scheme, spelled_out = _read(url, name)
+    return _construct(scheme, name, spelled_out | given)
 
 
 def storage_from(settings: StoreSettings, name: str) -> Storage:
@@ -109,12 +87,20 @@ def stores_from(settings: Settings) -> Stores:
     )
 
 
+def _read(url: str, name: str) -> tuple[str, dict[str, str]]:
+    """The scheme, and the options that are spelled out in the URL."""
+    if isinstance(url, str) and url in _NAMES:
+        return _NAMES[url], {}
+    try:
+        return url_options(url)
+    except ValueError as error:
+        raise InvalidSettings(f"storage {name!r}: {error}") from None
+
+
 def _construct(scheme: str, name: str, options: dict[str, Any]) -> Storage:
-    kind = _SCHEMES[scheme]
-    if kind.within and not options.get(kind.within):
-        raise InvalidSettings(
-            f"storage {name!r}: no {kind.within}; write {scheme}://{kind.within}/prefix"
-        )
+    kind, within = _SCHEMES[scheme], FORMS[scheme].within
+    if within and not options.get(within):
+        raise InvalidSettings(f"storage {name!r}: no {within}; write {scheme}://{within}/prefix")
     constructor = _class_of(kind, name)
     try:
         return constructor(name=name, **options)
@@ -137,40 +123,3 @@ def _class_of(kind: _Kind, name: str) -> Callable[..., Storage]:
         ) from error
     constructor: Callable[..., Storage] = getattr(module, kind.storage)
     return constructor
-
-
-def _from_url(parts: SplitResult, name: str) -> dict[str, Any]:
-    """The options in a URL; refuses every place where a secret could hide."""
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if "@" in parts.netloc or any(option in query for option in _SECRETS):
-        raise InvalidSettings(
-            f"storage {name!r}: credentials do not belong in a URL; pass them as options or "
-            "settings, or leave them to the provider's own chain"
-        )
-    if parts.fragment:
-        raise InvalidSettings(f"storage {name!r}: a '#' in a URL ends it; write %23")
-    kind = _SCHEMES[parts.scheme]
-    for option, value in query.items():
-        if option not in kind.query:
-            # Which one is not said: a secret may have come to stand there.
-            there_are = ", ".join(kind.query) or "none"
-            raise InvalidSettings(
-                f"storage {name!r}: the URL has an option that {parts.scheme} URLs do not have; "
-                f"there are: {there_are}"
-            )
-        if "@" in urlsplit(value).netloc:
-            raise InvalidSettings(f"storage {name!r}: credentials do not belong in {option}")
-    return query | _place(parts, name, kind)
-
-
-def _place(parts: SplitResult, name: str, kind: _Kind) -> dict[str, str]:
-    """What stands before the question mark, as options."""
-    if kind.within:
-        return {kind.within: parts.netloc, "base_path": unquote(parts.path)}
-    if parts.scheme == "memory":
-        if parts.netloc or parts.path:
-            raise InvalidSettings(f"storage {name!r}: a memory store has no path; write memory:")
-        return {}
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise InvalidSettings(f"storage {name!r}: write file:///path, with three slashes")
-    return {"base_path": unquote(parts.path)}

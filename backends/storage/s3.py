@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
+from uploadmill.backends.storage.addresses import insist
 from uploadmill.backends.storage.arguments import Ask, Part, Write
 from uploadmill.backends.storage.bucket import checked_prefix, revealed
 from uploadmill.backends.storage.features import Access, PresignedUpload
@@ -18,7 +19,7 @@ from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.s3_answers import listed, server_token, token_of
-from uploadmill.backends.storage.s3_client import S3Access, S3Bucket
+from uploadmill.backends.storage.s3_client import Addressing, S3Access, S3Bucket, check_s3_endpoint
 from uploadmill.backends.storage.s3_copying import S3Copier
 from uploadmill.backends.storage.s3_errors import code_of, is_absent, meaning, translated
 from uploadmill.backends.storage.s3_features import (
@@ -35,6 +36,7 @@ from uploadmill.backends.storage.s3_writing import STREAM_LIMIT, S3Writer
 from uploadmill.backends.storage.skeleton import Skeleton
 from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.backends.storage.unfinished import UnfinishedUpload
+from uploadmill.errors import InvalidSettings
 
 #: Bytes of one part: a put holds two in memory. S3 wants 5 MiB at least.
 PART_SIZE = 8 << 20
@@ -80,7 +82,7 @@ class S3Storage(Skeleton):
         region: str | None = None,
         access_key: SecretStr | str | None = None,
         secret_key: SecretStr | str | None = None,
-        addressing: Literal["auto", "path", "virtual"] | None = None,
+        addressing: Addressing | None = None,
         read_timeout: float = READ_TIMEOUT,
         part_size: int = PART_SIZE,
         stream_limit: int = STREAM_LIMIT,
@@ -92,6 +94,10 @@ class S3Storage(Skeleton):
     ) -> None:
         largest = Limits(max_file_size=max_file_size).size(MAX_PARTS * part_size)
         super().__init__(name, max_file_size=largest, **options)
+        insist(name, check_s3_endpoint, "endpoint_url", endpoint_url)
+        if addressing not in (None, *get_args(Addressing)):
+            there_are = ", ".join(get_args(Addressing))
+            raise InvalidSettings(f"storage {name!r}: addressing is one of: {there_are}")
         access = S3Access(
             endpoint_url=endpoint_url,
             region=region,

@@ -9,18 +9,34 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import boto3
 from botocore.config import Config
+from botocore.utils import is_valid_endpoint_url
 
 from uploadmill.backends.storage.per_process import PerProcess
 from uploadmill.backends.storage.timeouts import READ_TIMEOUT, Silence, timeouts
+from uploadmill.store_url import check_endpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+#: Where a bucket's name stands in its addresses.
+Addressing = Literal["auto", "path", "virtual"]
 
 #: A client for each, and ``sending`` for bodies that go with their sha256: as long as usual.
 ClientKind = Literal[Silence, "sending"]
 
 #: Connections kept; more threads than this wait for nothing, they only reconnect.
 _POOL = 16
+
+
+def check_s3_endpoint(option: str, url: str) -> None:
+    """Refuse, as the value of *option*, what is no address of a server, or none for boto3.
+
+    Raises:
+        ValueError: Says why, and what to write.
+    """
+    check_endpoint(option, url)
+    if not is_valid_endpoint_url(url):
+        raise ValueError(f"boto3 takes no such host as {option}; has it an underscore?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +56,7 @@ class S3Access:
     region: str | None = None
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
-    addressing: Literal["auto", "path", "virtual"] = "auto"
+    addressing: Addressing = "auto"
     read_timeout: float = READ_TIMEOUT
 
     def connect(self, kind: ClientKind) -> S3Client:

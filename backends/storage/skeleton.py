@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal
 
-from uploadmill.backends.storage.addresses import check_lasting, public_address
+from uploadmill.backends.storage.addresses import check_lasting, insist, public_address
 from uploadmill.backends.storage.arguments import Ask, Part, Write, ask, only
 from uploadmill.backends.storage.content_types import HEAD, content_type_of
 from uploadmill.backends.storage.derived import Derived
@@ -27,6 +27,7 @@ from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.sources import Source, opener
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound, Unsupported
+from uploadmill.store_url import check_public
 
 
 class Skeleton(Derived):
@@ -53,6 +54,8 @@ class Skeleton(Derived):
     ) -> None:
         self.name = name
         self.lacks = dict(lacks or {})
+        insist(name, check_public, "public_url", public_url)
+        insist(name, check_public, "cdn_url", cdn_url)
         self._shown_at = cdn_url or public_url
         self._limits = Limits(allowed_extensions, max_file_size)
 

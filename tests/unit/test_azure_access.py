@@ -62,7 +62,9 @@ def test_a_connection_string_says_where_and_how(tmp_path, more, url):
     ("options", "message"),
     [
         ({}, "account_url is missing"),
-        ({"url": "acme.blob.core.windows.net"}, "account_url is missing"),
+        ({"url": "acme.blob.core.windows.net"}, "account_url is no address of a server"),
+        ({"url": "https://acme:sec/ret@blob.test", "key": KEY}, "credentials do not belong"),
+        ({"url": "https://acme:secret", "key": KEY}, "no valid port"),
         ({"url": URL + "?sig=secret", "key": KEY}, "has a query"),
         ({"url": "http://acme.test"}, "must be https"),
         ({"url": URL, "key": "no-base-64!secret"}, "no base64"),

@@ -12,6 +12,7 @@ from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import StoreSettings
+from uploadmill.store_url import url_options
 
 
 def test_each_scheme_opens_its_store(tmp_path):
@@ -53,6 +54,29 @@ def test_nothing_is_made_before_it_is_used(tmp_path):
         "s3://bucket/half#hunter2",
         "file:///half#hunter2",
         "memory:hunter2",
+        "memory:\x00hunter2",
+        # A secret with a slash ends the host before the @.
+        "s3://AKIAIOSFODNN7EXAMPLE:wJalr/hunter2@media/uploads?region=eu-1",
+        "s3://key/hunter2@media/uploads",
+        "s3://key:hunter2/uploads",
+        "s3://key%3Ahunter2%40media/uploads",
+        "gs://tok/hunter2@bucket/x",
+        "azure://acc:hunter2/x@files",
+        "s3://media?endpoint_url=http://AKIA:hunt/hunter2@s3.test",
+        "s3://media?endpoint_url=http://AKIA:hunter2",
+        "s3://media?endpoint_url=http://s3.test?sig=hunter2",
+        "s3://media?endpoint_url=hunter2",
+        "s3://media?endpoint_url=http://hunter2℀x",
+        "s3://media?addressing=hunter2",
+        "gs://media?endpoint_url=http://a:b/hunter2@gcs.test",
+        "azure://files?account_url=http://acc:k/hunter2@azure.test",
+        "azure://files?account_url=https://acc.test/?sig=hunter2",
+        # What urllib itself refuses, and shows.
+        "s3://key:hunter2@buck℀et/x",
+        "s3://[hunter2/x",
+        "s3://[hunter2]/x",
+        "s3://hun\nter2/hunter2",
+        "file:///hunter2%00",
         "hunter2",
     ],
 )
@@ -61,7 +85,52 @@ def test_a_wrong_address_is_refused_without_showing_it(url):
         open_storage(url, name="primary")
 
     assert "'primary'" in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["public_url", "cdn_url"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://key:hun/ter2hunter2@cdn.test",
+        "https://hunter2@cdn.test",
+        "https://key:hunter2",
+        "https://cdn.test/?sig=hunter2",
+        "https://hunter2℀x/",
+        "hunter2.test",
+    ],
+)
+def test_a_wrong_address_to_show_objects_at_is_refused_without_showing_it(option, address):
+    with pytest.raises(InvalidSettings, match=option) as caught:
+        open_storage("memory:", **{option: address})
+
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_addresses_to_show_objects_at_may_be_of_any_kind():
+    for shown_at in ("https://cdn.test:8443/a%40b", "http://[::1]:1/x/", "file:///media", "/media"):
+        store = open_storage("memory:", public_url=shown_at)
+
+        assert f"{shown_at.rstrip('/')}/k" == store.url("k")
+
+
+@pytest.mark.parametrize("address", ["nonsense", "s3.test:9000", "http://", "http://my_minio:9000"])
+def test_what_is_no_server_is_refused_when_the_store_is_made(address):
+    with pytest.raises(InvalidSettings, match="endpoint_url"):
+        S3Storage("media", endpoint_url=address)
+
+
+@pytest.mark.parametrize("wrong", ["s3:///prefix", "gs://", "azure://a/b@c", "else", None, ["a"]])
+def test_what_is_no_url_of_a_store_is_refused(wrong):
+    with pytest.raises(InvalidSettings, match="'primary'"):
+        open_storage(wrong, name="primary")
+
+
+def test_a_prefix_may_have_an_at_sign_where_it_is_quoted():
+    assert ("s3", {"bucket": "media", "base_path": "/a@b"}) == url_options("s3://media/a%40b")
 
 
 def test_a_wrong_option_in_an_address_is_told_which_there_are():
