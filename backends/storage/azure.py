@@ -25,7 +25,7 @@ from uploadmill.backends.storage.bucket import checked_prefix
 from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
-from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.skeleton import Skeleton
 from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.errors import ObjectNotFound, Unsupported
@@ -113,7 +113,7 @@ class AzureStorage(Skeleton):
     def _write(self, write: Write) -> ObjectStat:
         return self._writer.write(write)
 
-    def _open(self, key: str, part: Part) -> AbstractContextManager[Reader]:
+    def _open(self, key: str, part: Part) -> AbstractContextManager[ObjectReader]:
         return opened(self._objects, key, part)
 
     def _stat(self, key: str) -> ObjectStat:

@@ -94,7 +94,7 @@ class Storage(Protocol):
         on their way, and the last read raises where they are not those that were put.
 
         Raises:
-            ValueError: *start* or *length* is less than 0.
+            ValueError: *start* or *length* is less than 0; from the reader: the ``with`` was left.
             ObjectNotFound: No such object (or version).
             ObjectChanged: Its etag is not *if_match*.
             IntegrityError: From the reader, with *verify*: the bytes have another sha256.

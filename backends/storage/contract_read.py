@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
@@ -75,6 +76,22 @@ def read_can_be_left_early(ground: Ground) -> None:
         with ground.storage.open(key) as stream:
             true(stream.read(10), "the first bytes")
     same(MadeUp(ground.large).part(0, 5), content(ground.storage, key, 0, 5), "a later read")
+
+
+def read_ends_with_its_with(ground: Ground) -> None:
+    """A reader that is kept gives nothing any more, least of all the bytes of another object."""
+    other = ground.key("open-meanwhile")
+    ground.storage.put(other, SMALL)
+    for size, asked in ((0, 0), (1000, 10), (1000, 1000), (ground.large, 10)):
+        key = ground.key(f"kept-reader-{size}")
+        ground.storage.put(key, MadeUp(size))
+        for verify in (False, True):
+            with ground.storage.open(key, verify=verify) as kept:
+                kept.read(asked)
+            with ground.storage.open(other):
+                what = f"a read of {size} bytes, verify={verify}, when its 'with' was left"
+                raises(ValueError, partial(kept.read, 10), what)
+            same(size, kept.stat.size, "the facts, which stay")
 
 
 def read_minds_if_match(ground: Ground) -> None:
@@ -165,6 +182,7 @@ CHECKS = (
     read_refuses_negative_ranges,
     read_gives_no_more_than_asked,
     read_can_be_left_early,
+    read_ends_with_its_with,
     read_minds_if_match,
     read_of_a_missing_object_says_so,
     read_of_a_deleted_object_says_so,

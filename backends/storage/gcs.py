@@ -23,7 +23,7 @@ from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT
 from uploadmill.backends.storage.gcs_writing import GoogleWriter
 from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
-from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.skeleton import Skeleton
 from uploadmill.backends.storage.timeouts import READ_TIMEOUT
 from uploadmill.errors import (
@@ -111,7 +111,7 @@ class GoogleStorage(Skeleton):
     def _write(self, write: Write) -> ObjectStat:
         return self._writer.write(write)
 
-    def _open(self, key: str, part: Part) -> AbstractContextManager[Reader]:
+    def _open(self, key: str, part: Part) -> AbstractContextManager[ObjectReader]:
         return opened(self._objects, key, part)
 
     def _stat(self, key: str) -> ObjectStat:

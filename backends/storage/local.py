@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +87,13 @@ class LocalStorage(Skeleton):
     @contextmanager
     def _open(self, key: str, part: Part) -> Iterator[ObjectReader]:
         descriptor, stat = self._find(key)
-        try:
+        # A file object knows that it is closed; the number of its descriptor is soon another's.
+        with FileIO(descriptor) as file:
             if part.if_match not in (None, stat.etag):
                 raise ObjectChanged(self.name, key)
-            os.lseek(descriptor, part.start, os.SEEK_SET)
-            fetch = translated(self.name)(partial(os.read, descriptor))
+            file.seek(min(part.start, stat.size))
+            fetch = translated(self.name)(file.read)
             yield ObjectReader(self.name, stat, part.length_of(stat.size), fetch)
-        finally:
-            os.close(descriptor)
 
     def _stat(self, key: str) -> ObjectStat:
         descriptor, stat = self._find(key)

@@ -21,11 +21,14 @@ class Reader(Protocol):
 
         Raises:
             StorageUnavailable: The connection broke, or the body ended, before the announced end.
+            ValueError: The ``with`` that opened the object has been left.
         """
 
 
 class ObjectReader:
     """Gives the bytes that were announced; a stream that ends before them is an outage.
+
+    Once closed it gives none: what they come from may be another object's by then.
 
     Args:
         store: Its name, for messages.
@@ -45,9 +48,18 @@ class ObjectReader:
         self._store = store
         self._left = length
         self._fetch = fetch
+        self._closed = False
+
+    def close(self) -> None:
+        """Give no more bytes; the facts stay."""
+        self._closed = True
 
     def read(self, size: int, /) -> bytes:
         """See :meth:`Reader.read`."""
+        if self._closed:
+            raise ValueError(
+                f"read of closed object {self.stat.key!r}: read inside the 'with' that opened it"
+            )
         if size < 0:
             raise ValueError("say how many bytes to read")
         wanted = min(size, self._left)

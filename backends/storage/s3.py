@@ -17,7 +17,7 @@ from uploadmill.backends.storage.keys import check_key, check_prefix
 from uploadmill.backends.storage.limits import Limits
 from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
-from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.s3_answers import listed, server_token, token_of
 from uploadmill.backends.storage.s3_client import Addressing, S3Access, S3Bucket, check_s3_endpoint
 from uploadmill.backends.storage.s3_copying import S3Copier
@@ -116,7 +116,7 @@ class S3Storage(Skeleton):
     def _write(self, write: Write) -> ObjectStat:
         return self._writer.write(write)
 
-    def _open(self, key: str, part: Part) -> AbstractContextManager[Reader]:
+    def _open(self, key: str, part: Part) -> AbstractContextManager[ObjectReader]:
         if part.version is not None:
             self._kept.insist(key)
         return opened(self._objects, key, part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, Literal
 
 from uploadmill.backends.storage.addresses import check_lasting, insist, public_address
@@ -24,7 +24,7 @@ from uploadmill.backends.storage.keys import check_key
 from uploadmill.backends.storage.limits import Limits
 from uploadmill.backends.storage.listing import Page, PagedListing
 from uploadmill.backends.storage.objects import ObjectStat
-from uploadmill.backends.storage.reader import Reader
+from uploadmill.backends.storage.reader import ObjectReader, Reader
 from uploadmill.backends.storage.sources import Source, opener
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound, Unsupported
 from uploadmill.store_url import check_public
@@ -108,7 +108,8 @@ class Skeleton(Derived):
             self._must_have(Feature.VERSIONS, key)
         if verify and (start or length is not None):
             raise Unsupported(self.name, key, "only a whole object can be verified")
-        with self._open(key, Part(start, length, if_match, version)) as reader:
+        part = Part(start, length, if_match, version)
+        with self._open(key, part) as reader, closing(reader):
             # Some servers give the newest state where they know no versions.
             if version is not None and reader.stat.version != version:
                 raise ObjectNotFound(self.name, key, "not in this version")
@@ -217,7 +218,7 @@ class Skeleton(Derived):
         """Put an object; leave nothing behind when it fails."""
 
     @abstractmethod
-    def _open(self, key: str, part: Part) -> AbstractContextManager[Reader]:
+    def _open(self, key: str, part: Part) -> AbstractContextManager[ObjectReader]:
         """Open an object, or a part of it."""
 
     @abstractmethod

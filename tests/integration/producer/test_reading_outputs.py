@@ -125,3 +125,5 @@ def test_a_web_app_opens_an_output_by_its_name(uploads):
     with uploads.open(job.id, "original", start=1, verify=False) as stream:
         assert CONTENT[1:] == stream.read(100)
         assert len(CONTENT) == stream.stat.size
+    with pytest.raises(ValueError, match="inside the 'with'"):
+        stream.read(1)
