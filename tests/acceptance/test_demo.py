@@ -56,9 +56,7 @@ def test_the_demo_stores_a_photograph_and_leaves_no_process(tmp_path):
     assert "1080 x 1440" in output  # the camera was held upright
     assert "Scan: clean, by ClamAV" in output
     assert "Flower: http://127.0.0.1:" in output
-    # And where it was scanned for next to nothing, that stands first and last
-    known = [has_system_signatures()] * 2
-    assert known == ["EICAR test file alone" not in output.splitlines()[n] for n in (0, -1)]
+    assert _says_first_and_last_what_it_scans_for(output)
     # And the outputs are where it says
     stored = list((tmp_path / "var/demo").glob("*-*/*.jpg"))
     assert ["large", "medium", "thumb"] == sorted(path.name.split("-")[0] for path in stored)
@@ -85,8 +83,14 @@ def test_the_demo_says_first_and_last_when_nothing_is_scanned(tmp_path):
 def test_dev_takes_uploads_from_a_second_process_until_ctrl_c(tmp_path):
     # Given `uploadmill dev` in one terminal
     with _started(tmp_path, "dev", "--port", "0") as dev:
-        _read_until(dev, "uploadmill submit")
+        said = _read_until(dev, "uploadmill submit")
         pids = _descendants(dev.pid)
+
+        # When somebody starts it there once more, they are told so, and nothing is disturbed
+        folder = tmp_path / "var"
+        again = CliRunner().invoke(main, ["dev", "--without-scan", "--var", str(folder)])
+        assert 1 == again.exit_code
+        assert f"{folder} is in use by process {dev.pid}: stop it" in again.output
 
         # When a picture is submitted in another one
         draw_photo(tmp_path / "photo.jpg", (1200, 900))
@@ -118,6 +122,7 @@ def test_dev_takes_uploads_from_a_second_process_until_ctrl_c(tmp_path):
         output, _ = dev.communicate(timeout=PATIENCE)
     assert "Stopped." in output
     assert 0 == dev.returncode, output
+    assert _says_first_and_last_what_it_scans_for(said + output)
     assert {"celery", "clamd", "valkey"} <= _kinds(pids.values())
     assert [] == _alive(pids)
 
@@ -156,6 +161,21 @@ def test_without_clamd_both_refuse_and_say_how_to_install_it(tmp_path, monkeypat
         assert 1 == result.exit_code
         assert "apt-get install clamav-daemon" in result.output
         assert "--without-scan" in result.output
+
+
+@pytest.mark.parametrize("option", ["--port", "--redis-port"])
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_dev_takes_no_port_that_there_is_not(option, port):
+    result = CliRunner().invoke(main, ["dev", "--without-scan", option, port])
+
+    assert 2 == result.exit_code
+    assert f"{port} is not in the range 0<=x<=65535" in result.output
+
+
+def _says_first_and_last_what_it_scans_for(output: str) -> bool:
+    """Whether both lines say when that is next to nothing, and neither where all is well."""
+    said = ["EICAR test file alone" in output.splitlines()[line] for line in (0, -1)]
+    return said == [not has_system_signatures()] * 2
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -18,8 +19,10 @@ from services.waiting import eventually
 from uploadmill.errors import EmbeddedServerFailed
 from uploadmill.worker.embedded import clamd as clamd_module
 from uploadmill.worker.embedded.clamd import embedded_clamd, find_clamd
+from uploadmill.worker.embedded.environment import embedded_environment
 from uploadmill.worker.embedded.flower import embedded_flower
 from uploadmill.worker.embedded.processes import TETHER, Server, free_port
+from uploadmill.worker.embedded.sole import sole_use
 from uploadmill.worker.embedded.valkey import embedded_valkey, find_valkey
 
 
@@ -118,6 +121,66 @@ def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
     assert not _alive(server.pid)
 
 
+def test_a_folder_holds_one_environment_at_a_time(tmp_path):
+    with embedded_environment(tmp_path, scan=False) as first:
+        before = _contents(tmp_path)
+
+        # Given one that runs, a second one is told where and who, and changes nothing
+        why = f"{tmp_path} is in use by process {os.getpid()}: stop it, or take another folder"
+        with (
+            pytest.raises(EmbeddedServerFailed, match=why),
+            embedded_environment(tmp_path, scan=False),
+        ):
+            pytest.fail("a second one in the same folder")
+
+        assert before == _contents(tmp_path)
+        assert [] == first.ended
+
+    # And once it has ended, the folder is free
+    with embedded_environment(tmp_path, scan=False) as third:
+        assert [] == third.ended
+
+
+HOLDS_AND_WAITS = """
+import signal, sys
+from pathlib import Path
+from uploadmill.worker.embedded.sole import sole_use
+
+with sole_use(Path(sys.argv[1])):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+def test_a_killed_process_keeps_no_folder(tmp_path):
+    command = [sys.executable, "-c", HOLDS_AND_WAITS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert "held\n" == holder.stdout.readline()
+        with pytest.raises(EmbeddedServerFailed, match=f"process {holder.pid}"), sole_use(tmp_path):
+            pytest.fail("two hold it")
+        holder.kill()
+
+    with sole_use(tmp_path):
+        assert str(os.getpid()) == (tmp_path / "lock").read_text()
+
+
+PORTS = {"flower": "flower_port", "valkey": "redis_port"}
+
+
+@pytest.mark.parametrize("server", PORTS)
+def test_a_taken_port_is_told_before_anything_is_started(tmp_path, server):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        why = rf"embedded {server} cannot run: port {port} cannot be had \(.*in use\); choose"
+        with (
+            pytest.raises(EmbeddedServerFailed, match=why),
+            embedded_environment(tmp_path, scan=False, **{PORTS[server]: port}),
+        ):
+            pytest.fail("two servers on one port")
+
+    assert ["lock"] == [path.name for path in tmp_path.iterdir()]
+
+
 STARTS_AND_WAITS = """
 import signal, sys
 from pathlib import Path
@@ -165,6 +228,10 @@ def test_a_server_whose_parent_is_gone_before_it_begins_does_not_start():
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert (1, "", "the parent ended first\n") == (ended.returncode, ended.stdout, ended.stderr)
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def _alive(pid: int) -> bool:

@@ -22,10 +22,15 @@ from uploadmill.worker.embedded.environment import Environment, embedded_environ
 #: Seconds between two looks whether all processes are still there.
 LOOK = 0.5
 
+#: A TCP port; 0 takes a free one.
+PORT = click.IntRange(0, 65_535)
+
 
 @click.command()
-@click.option("--port", default=5555, show_default=True, help="Of Flower; 0 takes a free one.")
-@click.option("--redis-port", default=0, help="Of the ledger and broker; 0 takes a free one.")
+@click.option(
+    "--port", type=PORT, default=5555, show_default=True, help="Of Flower; 0: a free one."
+)
+@click.option("--redis-port", type=PORT, default=0, help="Of ledger and broker; 0: a free one.")
 @click.option(
     "--var",
     "folder",

@@ -22,7 +22,8 @@ from uploadmill.settings_sources import CONFIG_VARIABLE, FOREIGN_VARIABLES, PREF
 from uploadmill.wire import QUEUE
 from uploadmill.worker.embedded.clamd import EmbeddedClamd, start_clamd
 from uploadmill.worker.embedded.flower import start_flower
-from uploadmill.worker.embedded.processes import POLL, Server
+from uploadmill.worker.embedded.processes import POLL, Server, require_free
+from uploadmill.worker.embedded.sole import sole_use
 from uploadmill.worker.embedded.valkey import start_valkey
 
 #: Seconds until a worker must take jobs; one and a half are usual, on a busy machine many more.
@@ -193,12 +194,17 @@ def embedded_environment(
         pipelines: ``[pipelines.NAME]`` of the settings.
 
     Raises:
-        EmbeddedServerFailed: A server is not installed, or does not start.
+        EmbeddedServerFailed: A server is not installed, does not start, or its port is taken; or
+            another environment runs in *folder*.
         InvalidSettings: *overrides* or *pipelines* have mistakes.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        stack.enter_context(sole_use(folder))
+        # Before anything is started or written: the file of settings names these servers.
+        require_free("valkey", redis_port)
+        require_free("flower", flower_port or 0)
         valkey = start_valkey(folder / "valkey", redis_port, persistent=True)
         stack.callback(valkey.stop)
         clamd = _start_clamd(stack, system_signatures) if scan else None

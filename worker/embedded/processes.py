@@ -97,3 +97,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def require_free(name: str, port: int) -> None:
+    """See that the server *name* can have *port* of 127.0.0.1; 0 is always free.
+
+    Raises:
+        EmbeddedServerFailed: Another program listens there, or we may not.
+    """
+    with socket.socket() as probe:
+        # As servers do: connections that linger from the last time keep no port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = f"port {port} cannot be had ({error.strerror}); choose another, or 0"
+            raise EmbeddedServerFailed(name, f"{reason} for a free one") from error
