@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chaos.planting import Plants, assert_reported
-from chaos.world import World
+from chaos.world import OUTPUTS, World
 from uploadmill.backends.ledger.names import JOB
 
 JOBS = Plants()
@@ -79,6 +79,21 @@ def a_wrong_sha256(world: World) -> str:
 def half_an_output(world: World) -> str:
     path = world.output(world.stored)
     path.write_bytes(path.read_bytes()[:-1])
+    return world.stored.id
+
+
+@JOBS.reported("wrong", "has other bytes than its outcome says")
+def half_of_the_last_output(world: World) -> str:
+    path = world.output(world.stored, name=OUTPUTS[1])
+    path.write_bytes(path.read_bytes()[:-1])
+    return world.stored.id
+
+
+@JOBS.reported("wrong", "primary has ['")
+def outputs_that_are_parted(world: World) -> str:
+    path = world.output(world.stored, name=OUTPUTS[1])
+    world.put(f"secondary/{world.stored.id}/{path.name}", path.read_bytes())
+    path.unlink()
     return world.stored.id
 
 

@@ -29,7 +29,7 @@ def rejected_with(world: World, code: str) -> str:
 
 def stored_as(world: World, width: int, height: int) -> str:
     """A picture's output has this size."""
-    (output,) = outcome_of(world, world.stored).result.outputs.values()
+    output = outcome_of(world, world.stored).result.outputs["original"]
     size = {"width": width, "height": height}
     outcome = outcome_of(world, world.stored, outputs={"thumb": output.model_copy(update=size)})
     return what_is_wrong(outcome, upload_of(world, world.stored))

@@ -6,15 +6,18 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from services.waiting import eventually
 
 from chaos.planting import Plants, assert_reported
-from chaos.world import World
+from chaos.shelves import Folder, State
+from chaos.world import OUTPUTS, World
 from uploadmill.backends.ledger.names import ENDED
 from uploadmill.backends.storage.canary import FOLDER as CANARIES
 from uploadmill.ids import new_job_id
+from uploadmill.job import Placement
 from uploadmill.worker.embedded.eicar import eicar
 
 SEEN = Plants()
@@ -89,10 +92,24 @@ def a_result_before_its_outputs(world: World) -> str:
     return place
 
 
+@SEEN.reported("wrong", "a result without all its outputs")
+def a_result_before_its_last_output(world: World) -> str:
+    job = world.accept(world.corpus.text())
+    upload = world.book.entries[job.id].upload
+    first = world.put_output(OUTPUTS[0], job, upload, Placement.PRIMARY)
+    result = json.loads(world.result(world.stored).read_text())
+    result["outputs"][OUTPUTS[0]]["key"] = first.key
+    result["outputs"][OUTPUTS[1]]["key"] = first.key.replace(*OUTPUTS)
+    place = f"primary/{job.id}/result.json"
+    world.put(place, json.dumps(result).encode())
+    return place
+
+
 @SEEN.reported("wrong", "a result without a clean certificate")
 def a_result_that_was_not_scanned(world: World) -> str:
     job = world.accept(world.corpus.text())
-    result = json.loads(world.result(world.stored).read_text()) | {"certificate": None}
+    result = json.loads(world.result(world.stored).read_text())
+    result |= {"certificate": None, "outputs": {}}
     place = f"primary/{job.id}/result.json"
     world.put(place, json.dumps(result).encode())
     return place
@@ -115,6 +132,34 @@ def two_notices_of_different_ends(world: World) -> str:
 def a_decision_that_was_taken_back(world: World) -> str:
     world.outcome(world.stored).unlink()
     return world.stored.id
+
+
+def away_for_a_look(world: World, path: Path) -> None:
+    """It is not there when the watcher looks, and is the same as ever when it looks again."""
+    elsewhere = path.rename(world.folder / "elsewhere")
+    world.watcher.look()
+    elsewhere.rename(path)
+
+
+@SEEN.reported("wrong", "what was stored has gone")
+def an_output_that_was_deleted_and_put_back(world: World) -> str:
+    away_for_a_look(world, world.output(world.stored, name=OUTPUTS[1]))
+    return world.stored.id
+
+
+@SEEN.reported("wrong", "what was stored has gone")
+def a_result_that_was_deleted_and_put_back(world: World) -> str:
+    away_for_a_look(world, world.result(world.failed_over, "secondary"))
+    return world.failed_over.id
+
+
+@SEEN.reported("wrong", "what was stored has gone")
+def a_job_that_is_in_both_stores_and_whole_in_none(world: World) -> str:
+    copied(world)
+    world.result(world.failed_over, "primary").unlink()
+    world.output(world.failed_over, "primary", OUTPUTS[1]).unlink()
+    away_for_a_look(world, world.output(world.failed_over, "secondary"))
+    return world.failed_over.id
 
 
 @SEEN.reported("wrong", "an outcome of an unknown job")
@@ -140,14 +185,23 @@ def lose(world: World, role: str) -> None:
     root.touch()
 
 
+def copied(world: World) -> None:
+    """Home, as a healer brings it; the copy is still there."""
+    job_id = world.failed_over.id
+    shutil.copytree(world.folder / "secondary" / job_id, world.folder / "primary" / job_id)
+
+
+def healed(world: World) -> None:
+    copied(world)
+    shutil.rmtree(world.folder / "secondary" / world.failed_over.id)
+
+
 HARMLESS: dict[str, Callable[[World], object]] = {
     "canary": lambda world: world.put(f"secondary/{CANARIES}/host"),
     "staging store away": lambda world: lose(world, "staging"),
     "primary away": lambda world: lose(world, "primary"),
-    "healed": lambda world: shutil.copytree(
-        world.folder / "secondary" / world.failed_over.id,
-        world.folder / "primary" / world.failed_over.id,
-    ),
+    "copied": copied,
+    "healed": healed,
     "same notice again": lambda world: world.client.xadd(
         ENDED, world.client.xrange(ENDED, count=1)[0][1]
     ),
@@ -160,6 +214,23 @@ def test_what_may_happen_is_not_reported(ended, change):
     change(ended)
     ended.watcher.look()
     assert ({}, {}, {}) == (ended.book.lost, ended.book.doubled, ended.book.wrong)
+
+
+def test_a_job_that_comes_home_between_two_listings_is_not_reported(ended, monkeypatch):
+    class Moving(Folder):
+        """It is looked at just before the job comes, and the other one just after it went."""
+
+        def states(self, below: str = "") -> dict[str, State]:
+            found = super().states(below)
+            if not (self.root / ended.failed_over.id).exists():
+                healed(ended)
+            return found
+
+    ended.watcher.look()
+    moving = {**ended.watcher.shelves, "primary": Moving(ended.folder / "primary")}
+    monkeypatch.setattr(ended.watcher, "shelves", moving)
+    ended.watcher.look()
+    assert {} == ended.book.wrong
 
 
 def test_it_looks_by_itself_all_through(ended):

@@ -1,7 +1,8 @@
 """Looks at the stores all through a scenario, behind the product's back.
 
 What it sees is a violation whenever it sees it, not only at the end: an object of infected bytes,
-a half written one, a result without its outputs, an outcome that changed, two ends of one job.
+a half written one, a result without its outputs, a stored job of which something is away for a
+moment, an outcome that changed, two ends of one job.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -52,6 +53,7 @@ class Watcher(threading.Thread):
         self._redis = redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=1)
         self._objects: dict[tuple[str, str], Seen] = {}
         self._outcomes: dict[str, Seen] = {}
+        self._stored: dict[str, frozenset[str]] = {}
         self._ended: dict[str, set[str]] = {}
         self._stopped = threading.Event()
 
@@ -71,14 +73,35 @@ class Watcher(threading.Thread):
 
     def look(self) -> None:
         self._look_at_outcomes()
-        for role in OUTPUT_STORES:
-            for key, state in self.shelves[role].states().items():
-                if not key.startswith(CANARIES):
-                    with contextlib.suppress(OSError):
-                        self._look_at_object(role, key, state)
+        listed = [self._look_at_store(role) for role in OUTPUT_STORES]
+        self._look_for_gone(listed)
         with contextlib.suppress(redis.RedisError):
             self._look_at_stream()
         self.looks += 1
+
+    def _look_at_store(self, role: str) -> Collection[str]:
+        """The keys it has."""
+        found = self.shelves[role].states()
+        for key, state in found.items():
+            if not key.startswith(CANARIES):
+                with contextlib.suppress(OSError):
+                    self._look_at_object(role, key, state)
+        return found
+
+    def _look_for_gone(self, listed: Sequence[Collection[str]]) -> None:
+        """What was stored stays, all of it in one store, wherever it is brought."""
+        for job_id, keys in self._stored.items():
+            decided = f"{OUTCOMES}{job_id}.json" in self._outcomes
+            if decided and not any(keys <= set(found) for found in listed):
+                self._look_again(job_id, keys)
+
+    def _look_again(self, job_id: str, keys: frozenset[str]) -> None:
+        """A job comes home between two listings; and a scenario takes whole stores away."""
+        for role in (*OUTPUT_STORES, OUTPUT_STORES[0]):
+            found = self.shelves[role].states(f"{job_id}/")
+            if keys <= set(found) or not self.shelves[role].there:
+                return
+        self.book.first(self.book.wrong, job_id, "what was stored has gone, if only for a moment")
 
     def _look_at_outcomes(self) -> None:
         staging = self.shelves["staging"]
@@ -133,11 +156,13 @@ class Watcher(threading.Thread):
         """A store that has it has all the job's outputs, and its bytes were scanned clean."""
         shelf = self.shelves[role]
         result = json.loads(read(shelf, key))
-        for output in result["outputs"].values():
-            made = output["key"]
-            # Asked twice: a scenario may have taken the whole store away in between.
-            if not shelf.states(made) and shelf.states(key) and not shelf.states(made):
-                self.book.first(self.book.wrong, where, "a result without all its outputs")
+        made = frozenset(output["key"] for output in result["outputs"].values())
+        below = key.removesuffix(RESULT)
+        # Asked twice: a scenario may have taken the whole store away in between.
+        if made <= set(shelf.states(below)):
+            self._stored[below.rstrip("/")] = made | {key}
+        elif shelf.states(key) and not made <= set(shelf.states(below)):
+            self.book.first(self.book.wrong, where, "a result without all its outputs")
         certificate = result["certificate"] or {}
         if certificate.get("verdict") != "clean":
             self.book.first(self.book.wrong, where, "a result without a clean certificate")

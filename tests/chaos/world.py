@@ -42,6 +42,9 @@ from uploadmill.job import (
 )
 from uploadmill.settings import LedgerSettings
 
+#: What every stored job has, in the order in which they were put.
+OUTPUTS = ("original", "copy")
+
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
@@ -95,12 +98,17 @@ class World:
 
     def store(self, upload: Upload, placed: Placement) -> UploadJob:
         job = self.accept(upload)
-        key = f"{job.id}/original-{upload.sha256[:32]}.txt"
+        outputs = {name: self.put_output(name, job, upload, placed) for name in OUTPUTS}
+        return self._end(job, JobState.STORED, placed, outputs)
+
+    def put_output(
+        self, name: str, job: UploadJob, upload: Upload, placed: Placement
+    ) -> OutputFile:
+        key = f"{job.id}/{name}-{upload.sha256[:32]}.txt"
         self.stores.at(placed).put(key, upload.content, content_type="text/plain")
-        output = OutputFile(
+        return OutputFile(
             key=key, content_type="text/plain", size=len(upload.content), sha256=upload.sha256
         )
-        return self._end(job, JobState.STORED, placed, {"original": output})
 
     def quarantine(self, upload: Upload) -> UploadJob:
         job = self.accept(upload)
@@ -136,9 +144,9 @@ class World:
 
     # -- files ------------------------------------------------------------------------------
 
-    def output(self, job: UploadJob, role: str = "primary") -> Path:
-        """Where the only output of a stored job lies."""
-        (path,) = (self.folder / role / job.id).glob("original-*")
+    def output(self, job: UploadJob, role: str = "primary", name: str = OUTPUTS[0]) -> Path:
+        """Where an output of a stored job lies."""
+        (path,) = (self.folder / role / job.id).glob(f"{name}-*")
         return path
 
     def result(self, job: UploadJob, role: str = "primary") -> Path:
