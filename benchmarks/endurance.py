@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import redis
 from celery import Celery
@@ -38,8 +38,11 @@ RESULT_TTL = 10.0
 #: The main process and its child.
 PROCESSES = 2
 
-#: New keys that are named, if there are any.
+#: New or grown keys that are named, if there are any.
 SHOWN = 3
+
+#: The keys that grow by design, up to a bound: the stream of ended jobs.
+BOUNDED = frozenset({ENDED})
 
 #: MB by which the worker's two processes together may grow.
 MEMORY_AIM = 3.0
@@ -62,17 +65,24 @@ def measure(folder: Path, *, short: bool) -> Iterator[Figure]:
         ):
             marathon = Marathon(ledger, worker, environment.settings.broker_url)
             marathon.run(WARM[short])
-            keys, before = left_keys(marathon.redis, RESULT_TTL + 5), marathon.memory()
+            had, before = left_entries(marathon.redis, RESULT_TTL + 5), marathon.memory()
             marathon.run(JOBS[short])
-            left, after = left_keys(marathon.redis, RESULT_TTL + 5), marathon.memory()
+            left, after = left_entries(marathon.redis, RESULT_TTL + 5), marathon.memory()
             stream = marathon.redis.xlen(ENDED)
             marathon.close()
     jobs = f"{JOBS[short]:,} jobs of seven empty steps"
     detail = f"main process and child from {before:.1f} to {after:.1f} MB in {jobs}"
     yield Figure("worker_growth_mb", after - before, MEMORY_AIM, detail)
-    new = ", ".join(sorted(left - keys)[:SHOWN]) or "none"
-    detail = f"{len(left)} after {jobs}, {len(keys)} before; new: {new}; um:ended has {stream:,}"
-    yield Figure("redis_keys_left", len(left - keys), 0.0, detail)
+    new = left.keys() - had.keys()
+    detail = f"{len(left)} after {jobs}, {len(had)} before; new: {_named(new)}"
+    yield Figure("redis_keys_left", len(new), 0.0, f"{detail}; um:ended has {stream:,}")
+    more = grown(had, left)
+    detail = f"in the {len(had)} keys that were there before those jobs; grown: {_named(more)}"
+    yield Figure("redis_entries_left", sum(more.values()), 0.0, detail)
+
+
+def _named(keys: Iterable[str]) -> str:
+    return ", ".join(sorted(keys)[:SHOWN]) or "none"
 
 
 class Marathon:
@@ -119,9 +129,29 @@ class Marathon:
         self.redis.close()
 
 
-def left_keys(client: redis.Redis, seconds: float) -> set[str]:
-    """The keys in Redis once no job has a record any more, or after so many *seconds*."""
+def left_entries(client: redis.Redis, seconds: float) -> dict[str, int]:
+    """Every key and how much is in it, once no job has a record, or after so many *seconds*."""
     end = time.monotonic() + seconds
     while any(client.scan_iter(JOB + "*", count=1000)) and time.monotonic() < end:
         time.sleep(0.2)
-    return set(client.scan_iter(count=1000))
+    return {key: entries_in(client, key) for key in client.scan_iter(count=1000)}
+
+
+def entries_in(client: redis.Redis, key: str) -> int:
+    """How many entries a key has; the bytes of a plain value, none of a key that has gone."""
+    counting: dict[str, Callable[[str], Any]] = {
+        "string": client.strlen,
+        "hash": client.hlen,
+        "list": client.llen,
+        "set": client.scard,
+        "zset": client.zcard,
+        "stream": client.xlen,
+        "none": lambda _: 0,
+    }
+    return int(counting[str(client.type(key))](key))
+
+
+def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """By how much the keys have grown that were there before, and are not bounded."""
+    kept = (before.keys() & after.keys()) - BOUNDED
+    return {key: after[key] - before[key] for key in kept if after[key] > before[key]}

@@ -122,7 +122,7 @@ def test_each_call_of_a_store_is_counted_once_and_done(redis_url):
 
 def test_what_many_jobs_leave_is_counted_when_their_records_have_run_out(redis_url):
     from benchmarks.empty_steps import new_job
-    from benchmarks.endurance import left_keys
+    from benchmarks.endurance import left_entries
     from uploadmill.backends.ledger import proposals
     from uploadmill.backends.ledger.ledger import Ledger
     from uploadmill.ids import new_job_id
@@ -132,12 +132,45 @@ def test_what_many_jobs_leave_is_counted_when_their_records_have_run_out(redis_u
     with closing(Ledger(redis_url, constants)) as ledger:
         job = new_job(new_job_id())
         ledger.accept(job, "0" * 64)
-        assert f"um:job:{job.id}" in left_keys(ledger.redis, 0)
+        assert f"um:job:{job.id}" in left_entries(ledger.redis, 0)
         outcome = proposals.cancelled(job, constants)
         ledger.finish(outcome, outcome.model_dump_json().encode(), "0" * 64, None)
-        left = left_keys(ledger.redis, 30)
+        left = left_entries(ledger.redis, 30)
         assert f"um:job:{job.id}" not in left
         assert "um:ended" in left
+
+
+def test_entries_that_are_left_inside_a_key_are_counted(redis_url):
+    import redis
+
+    from benchmarks.endurance import grown, left_entries
+
+    # Given a key of each kind
+    with closing(redis.Redis.from_url(redis_url, decode_responses=True)) as client:
+        client.set("text", "12")
+        client.zadd("um:open", {"one": 1})
+        for kind in ("hash", "stays"):
+            client.hset(kind, mapping={"one": 1, "two": 2})
+        client.rpush("list", "one")
+        client.sadd("set", "one")
+        client.xadd("stream", {"one": 1})
+        client.xadd("um:ended", {"one": 1})
+        before = left_entries(client, 0)
+
+        # When all but two grow, another is new, and one has gone
+        client.append("text", "345")
+        client.zadd("um:open", {"two": 1, "three": 1})
+        client.hset("hash", "three", 3)
+        client.rpush("list", "two")
+        client.sadd("set", "two")
+        client.xadd("stream", {"two": 2})
+        client.xadd("um:ended", {"two": 2})
+        client.set("new", "is counted by its name")
+        client.delete("set")
+        after = left_entries(client, 0)
+
+    # Then what counts is what is left, and not what has its bound
+    assert {"text": 3, "um:open": 2, "hash": 1, "list": 1, "stream": 1} == grown(before, after)
 
 
 def test_what_should_be_high_meets_its_aim_when_it_is():
