@@ -18,9 +18,15 @@ INTRODUCTION = """\
 
 Every setting is a key of `uploadmill.toml` (or of the file that `UPLOADMILL_CONFIG` names), or a
 variable: `UPLOADMILL_` and its name in capitals, two underscores between a table and its key. A
-variable wins over the file. `REDIS_URL` and `CELERY_BROKER_URL` are honoured, below our own. A name
-that is not listed here is a mistake and said at start, all mistakes at once. `uploadmill check`
-tells whether the settings work.
+variable wins over the file. In a variable a list or a table is written as JSON, and any other value
+stands as it is. `REDIS_URL` gives `redis_url`, and `CELERY_BROKER_URL` gives `broker_url`, where
+neither the file nor our own variable does.
+
+A name that is not listed here is a mistake, and so is a value that cannot work: an address that is
+none, times in the wrong order. Every command, `Uploads()` and a worker end with all mistakes at
+once, and show no address or secret. A worker also opens its stores and its scanner, and spells out
+its pipelines, before it takes a job: a missing package or an unreadable key file is said then.
+`uploadmill check` tells whether the settings work.
 
 ```toml
 redis_url = "redis://127.0.0.1:6379/0"

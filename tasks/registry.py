@@ -135,8 +135,8 @@ def expand(settings: Settings, pipeline: str) -> Plan:
             return Plan.of(pipeline, steps)
         except ValidationError as error:
             mistakes = [item["msg"] for item in error.errors()]
-    listed = "\n".join(f"  - {mistake}" for mistake in mistakes)
-    raise InvalidSettings(f"pipeline {pipeline!r} has {len(mistakes)} mistake(s):\n{listed}")
+    what = f"pipeline {pipeline!r} has {len(mistakes)} mistake(s)"
+    raise InvalidSettings(what, tuple(mistakes))
 
 
 def _checked(

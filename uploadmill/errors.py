@@ -424,7 +424,21 @@ class JobNotEnded(UploadmillError):
 
 
 class InvalidSettings(UploadmillError):
-    """Raised when the configuration has mistakes; the message lists all of them."""
+    """Raised when the configuration has mistakes; the message lists all of them.
+
+    Attributes:
+        mistakes: Each in a line of its own; the whole message where it is about one thing.
+    """
+
+    def __init__(self, what: str, listed: tuple[str, ...] = ()) -> None:
+        super().__init__(what, listed)
+        self.what = what
+        self.mistakes = listed or (what,)
+
+    def __str__(self) -> str:
+        if self.mistakes == (self.what,):
+            return self.what
+        return f"{self.what}:\n" + "\n".join(f"  - {each}" for each in self.mistakes)
 
 
 class EmbeddedServerFailed(UploadmillError):

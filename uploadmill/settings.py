@@ -8,83 +8,40 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from uploadmill.errors import InvalidSettings, UnknownPipeline
 from uploadmill.job import DEADLINE, Name
 from uploadmill.pipeline import SHIPPED, Step
+from uploadmill.server_urls import broker_address, ledger_address, scanner_address
 from uploadmill.settings_sources import explained, given
+from uploadmill.settings_stores import OutputStoreSettings, StoreSettings, Table
 
 DAY = 86_400.0
-
-
-class Table(BaseModel):
-    """A table of settings; a name it does not know is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StoreSettings(Table):
-    """One store by its role."""
-
-    url: str = Field(
-        description="file:///path, s3://bucket/prefix, gs://bucket/prefix, "
-        "azure://container/prefix or memory:"
-    )
-    public_url: str | None = Field(
-        default=None, description="where the world reads this store's objects (website, bucket)"
-    )
-    cdn_url: str | None = Field(
-        default=None, description="where a CDN shows them; wins over public_url"
-    )
-    endpoint_url: str | None = Field(
-        default=None, description="of a server that speaks S3's or Google's language"
-    )
-    region: str | None = Field(default=None, description="of an S3 bucket; unset: the chain's")
-    access_key: SecretStr | None = Field(
-        default=None, description="unset: the provider's own chain (environment, files, role)"
-    )
-    secret_key: SecretStr | None = Field(default=None, description="goes with S3's access_key")
-    account_url: str | None = Field(default=None, description="of an Azure storage account")
-    project_id: str | None = Field(default=None, description="of Google; unset: the chain's")
-    credentials_path: str | None = Field(
-        default=None, description="a file with Google's or Azure's credentials"
-    )
-    allowed_extensions: tuple[str, ...] | None = Field(
-        default=None, description="what keys must end in, of primary and secondary; unset: any"
-    )
-    max_file_size: int | None = Field(default=None, gt=0, description="bytes of one object")
-    timeout: float | None = Field(
-        default=None, gt=0, description="seconds a network store may stay silent; unset: 4"
-    )
-
-    @model_validator(mode="after")
-    def _no_credentials_in_url(self) -> Self:
-        for address in (self.url, self.endpoint_url or "", self.account_url or ""):
-            parts = urlsplit(address)
-            if parts.password or ("@" in parts.netloc):
-                raise ValueError("credentials do not belong in a URL; set access_key, secret_key")
-        if self.url.startswith("s3:") and (self.access_key is None) != (self.secret_key is None):
-            raise ValueError("access_key and secret_key go together; one of them is missing")
-        return self
 
 
 class ScannerSettings(Table):
     """The virus scanner."""
 
-    address: str = Field(
+    address: Annotated[str, AfterValidator(scanner_address)] = Field(
         default="unix:///run/clamav/clamd.ctl",
         description="clamd: unix:///path, or tcp://host:port",
-        pattern=r"^(unix://.+|tcp://.+:\d+)$",
     )
     timeout: float = Field(default=60.0, gt=0, description="seconds clamd may stay silent")
     required: bool = Field(
         default=True,
         description="False runs every pipeline without its scan step; results say so",
     )
+
+
+#: Which times of the ledger must be below another one.
+BELOW = {
+    "stage_grace": ("stage_fresh",),
+    "workspace_max": ("deadline",),
+    "tombstone_keep": ("workspace_max", "result_ttl", "keep_failed", "keep_rejected"),
+}
 
 
 class LedgerSettings(Table):
@@ -134,25 +91,19 @@ class LedgerSettings(Table):
         """Seconds between two renewals of a lease: a third of it."""
         return self.lease / 3
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    @field_validator("stage_grace", "workspace_max", "tombstone_keep")
+    @classmethod
+    def _in_order(cls, value: float, others: ValidationInfo) -> float:
         """The order that the protocol's safety rests on."""
-        rules = [
-            ("stage_fresh", "stage_grace"),
-            ("deadline", "workspace_max"),
-            ("workspace_max", "tombstone_keep"),
-            ("result_ttl", "tombstone_keep"),
-            ("keep_failed", "tombstone_keep"),
-            ("keep_rejected", "tombstone_keep"),
-        ]
+        high = str(others.field_name)
         broken = [
-            f"{low} ({getattr(self, low):g} s) must be below {high} ({getattr(self, high):g} s)"
-            for low, high in rules
-            if getattr(self, low) >= getattr(self, high)
+            f"{low} ({others.data[low]:g} s) must be below {high} ({value:g} s)"
+            for low in BELOW[high]
+            if others.data.get(low, 0) >= value
         ]
         if broken:
             raise ValueError("; ".join(broken))
-        return self
+        return value
 
 
 class HealSettings(Table):
@@ -221,14 +172,16 @@ class PipelineSettings(Table):
 class Settings(Table):
     """Everything that can be configured, frozen."""
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the ledger")
+    redis_url: Annotated[str, AfterValidator(ledger_address)] = Field(
+        default="redis://127.0.0.1:6379/0", description="the ledger"
+    )
     broker_url: str = Field(default="", description="Celery's broker; empty: the ledger's Redis")
     accept_volatile_redis: bool = Field(
         default=False, description="accept a ledger that evicts keys or does not persist"
     )
     staging: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/staging")
-    primary: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/primary")
-    secondary: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/secondary")
+    primary: OutputStoreSettings = OutputStoreSettings(url="file:///var/tmp/uploadmill/primary")
+    secondary: OutputStoreSettings = OutputStoreSettings(url="file:///var/tmp/uploadmill/secondary")
     quarantine: StoreSettings = StoreSettings(url="file:///var/tmp/uploadmill/quarantine")
     prefix: str = Field(default="", description="what the keys of all outputs start with")
     max_size: int = Field(default=5_000_000_000, gt=0, description="bytes a producer stages")
@@ -241,26 +194,12 @@ class Settings(Table):
         default_factory=dict, description="your own, beside the shipped ones (see above)"
     )
 
-    @model_validator(mode="before")
+    @field_validator("broker_url")
     @classmethod
-    def _broker_is_redis(cls, value: Any) -> Any:
+    def _broker_is_redis(cls, url: str, others: ValidationInfo) -> str:
         """One Redis serves as broker and ledger unless a broker is named."""
-        if isinstance(value, Mapping) and not value.get("broker_url"):
-            default = cls.model_fields["redis_url"].default
-            return {**value, "broker_url": value.get("redis_url", default)}
-        return value
-
-    @model_validator(mode="after")
-    def _own_objects_are_allowed(self) -> Self:
-        """An extension that uploadmill itself needs must not be refused."""
-        for role in ("staging", "quarantine"):
-            if getattr(self, role).allowed_extensions is not None:
-                raise ValueError(f"{role}.allowed_extensions: what lies there has no extension")
-        for role in ("primary", "secondary"):
-            allowed = getattr(self, role).allowed_extensions
-            if allowed is not None and "json" not in {each.lstrip(".").lower() for each in allowed}:
-                raise ValueError(f"{role}.allowed_extensions: add json, for each job's result.json")
-        return self
+        named = url or others.data.get("redis_url")
+        return broker_address(named) if named else url
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -276,8 +215,8 @@ class Settings(Table):
         except ValidationError as error:
             problems += [explained(cls, item) for item in error.errors()]
         if problems:
-            listed = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
-            raise InvalidSettings(f"the settings have {len(problems)} mistake(s):\n{listed}")
+            found = tuple(dict.fromkeys(problems))
+            raise InvalidSettings(f"the settings have {len(found)} mistake(s)", found)
         return settings
 
     @property

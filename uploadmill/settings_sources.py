@@ -1,8 +1,8 @@
 """Where settings come from, and what is wrong with them.
 
-From lowest to highest: defaults, ``uploadmill.toml`` (or the file that ``UPLOADMILL_CONFIG``
-names), ``REDIS_URL`` and ``CELERY_BROKER_URL``, then ``UPLOADMILL_…`` variables, two underscores
-between a table and its key: ``UPLOADMILL_PRIMARY__URL``.
+From lowest to highest: defaults, ``REDIS_URL`` and ``CELERY_BROKER_URL``, ``uploadmill.toml`` (or
+the file that ``UPLOADMILL_CONFIG`` names), then ``UPLOADMILL_…`` variables, two underscores between
+a table and its key: ``UPLOADMILL_PRIMARY__URL``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -20,8 +21,22 @@ PREFIX = "UPLOADMILL_"
 CONFIG_VARIABLE = "UPLOADMILL_CONFIG"
 DEFAULT_FILE = "uploadmill.toml"
 
-#: Variables of the ecosystem that are honoured, and the setting each one gives.
+#: Variables of the ecosystem that are honoured where we have not been told ourselves, and the
+#: setting each one gives: an app may have them for its cache, or for tasks of its own.
 FOREIGN_VARIABLES = {"REDIS_URL": "redis_url", "CELERY_BROKER_URL": "broker_url"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the value of a variable goes.
+
+    Attributes:
+        path: The tables, and the name of the setting.
+        several: Whether it is a list or a table, which a variable has as JSON.
+    """
+
+    path: tuple[str, ...]
+    several: bool
 
 
 def given(
@@ -34,10 +49,12 @@ def given(
         environ: The environment.
         problems: Gets a line for each mistake.
     """
-    raw = _read_file(environ, problems)
-    for variable, name in FOREIGN_VARIABLES.items():
-        if environ.get(variable):
-            raw[name] = environ[variable]
+    foreign = {
+        name: environ[variable]
+        for variable, name in FOREIGN_VARIABLES.items()
+        if environ.get(variable)
+    }
+    raw = foreign | _read_file(environ, problems)
     _overlay_environment(raw, dict(_variables(settings)), environ, problems)
     return raw
 
@@ -58,7 +75,7 @@ def _read_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any
 
 def _overlay_environment(
     raw: dict[str, Any],
-    known: Mapping[str, tuple[str, ...]],
+    known: Mapping[str, _Place],
     environ: Mapping[str, str],
     problems: list[str],
 ) -> None:
@@ -69,32 +86,43 @@ def _overlay_environment(
         if variable not in known:
             problems.append(f"{variable}: no such setting{_alternatives(variable, known)}")
             continue
-        *tables, name = known[variable]
-        target = raw
-        for table in tables:
-            target = target.setdefault(table, {})
         try:
-            target[name] = json.loads(value) if value.startswith(("{", "[")) else value
+            read = json.loads(value) if known[variable].several else value
         except ValueError as error:
-            problems.append(f"{variable}: not valid JSON: {error}")
+            problems.append(
+                f"{variable}: not valid JSON, which a list or table is given as: {error}"
+            )
+            continue
+        _put(raw, known[variable].path, read)
 
 
-def _variables(
-    table: type[BaseModel], path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each environment variable there can be, with the path of the setting it gives."""
+def _put(raw: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    *tables, name = path
+    for table in tables:
+        raw = raw.setdefault(table, {})
+        if not isinstance(raw, dict):
+            return  # the file has something else there, which is a mistake in itself
+    raw[name] = value
+
+
+def _variables(table: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, _Place]]:
+    """Each environment variable there can be, with the place of the setting it gives."""
     for name, field in table.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _variables(field.annotation, (*path, name))
+        kind, here = field.annotation, (*path, name)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _variables(kind, here)
         else:
-            yield PREFIX + "__".join((*path, name)).upper(), (*path, name)
+            several = any(get_origin(each) in (tuple, dict) for each in (kind, *get_args(kind)))
+            yield PREFIX + "__".join(here).upper(), _Place(here, several)
 
 
 def explained(settings: type[BaseModel], error: Any) -> str:
     """One validation error as a line that names the setting."""
     where = ".".join(str(part) for part in error["loc"]) or "settings"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"{where}: it is a table; write [{where}], and its settings below that"
     if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg']}"
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
     table = settings
     for part in error["loc"][:-1]:
         field = table.model_fields.get(str(part))

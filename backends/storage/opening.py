@@ -10,7 +10,8 @@ from typing import Any
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import InvalidSettings
-from uploadmill.settings import Settings, StoreSettings
+from uploadmill.settings import Settings
+from uploadmill.settings_stores import StoreSettings
 from uploadmill.store_url import FORMS, url_options
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import pytest
+from pydantic import ValidationError
 
 from uploadmill.errors import InvalidSettings, UnknownPipeline
 from uploadmill.settings import Settings
@@ -51,6 +53,17 @@ def test_the_ecosystems_variables_are_honoured_and_ours_win():
     assert "redis://here/2" == ours.redis_url
 
 
+def test_our_own_file_wins_over_the_ecosystems_variables(tmp_path):
+    # They may be an app's own, for its cache or for tasks of its own
+    given = {"REDIS_URL": "redis://there/1", "CELERY_BROKER_URL": "amqp://there"}
+    (tmp_path / "uploadmill.toml").write_text('redis_url = "redis://file/3"\n')
+    settings = Settings.load(given)
+    assert ("redis://file/3", "amqp://there") == (settings.redis_url, settings.broker_url)
+
+    (tmp_path / "uploadmill.toml").write_text('redis_url = "redis://file/3"\nbroker_url = ""\n')
+    assert "redis://file/3" == Settings.load(given).broker_url
+
+
 def test_a_named_file_must_be_there(tmp_path):
     assert "there is no file" in mistakes(UPLOADMILL_CONFIG=str(tmp_path / "none.toml"))
 
@@ -61,19 +74,146 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
 
 
 def test_all_mistakes_come_at_once_with_alternatives(tmp_path):
-    (tmp_path / "uploadmill.toml").write_text('prefx = "a"\n[ledger]\nlaese = 5\n')
+    (tmp_path / "uploadmill.toml").write_text(
+        'prefx = "a"\nsecondary = "file:///x"\n[ledger]\nlaese = 5\n'
+    )
     text = mistakes(
         UPLOADMILL_PRIMRAY__URL="x",
         UPLOADMILL_LEDGER__CRASH_MAX="many",
-        UPLOADMILL_SCANNER__ADDRESS="clamd",
+        UPLOADMILL_LEDGER__DEADLINE="999999",
+        UPLOADMILL_LEDGER__KEEP_FAILED="9999999",
+        UPLOADMILL_SCANNER__ADDRESS="tcp://127.0.0.1:99999999",
+        UPLOADMILL_SCANNER__TIMEOUT="-1",
         UPLOADMILL_PIPELINES="{not json",
+        UPLOADMILL_REDIS_URL="foo",
+        UPLOADMILL_BROKER_URL="rediss//x",
+        UPLOADMILL_STAGING__URL="nonsense",
+        UPLOADMILL_STAGING__TIMEOUT="long",
+        UPLOADMILL_PRIMARY__URL="ftp://x",
+        UPLOADMILL_PRIMARY__ENDPOINT_URL="s3.test",
+        UPLOADMILL_PRIMARY__ALLOWED_EXTENSIONS='["jpg"]',
+        UPLOADMILL_QUARANTINE__URL="s3:///prefix",
     )
-    assert "UPLOADMILL_PRIMRAY__URL: no such setting; did you mean UPLOADMILL_PRIMARY__URL" in text
-    assert "prefx: no such setting; did you mean prefix" in text
-    assert "ledger.laese: no such setting; did you mean lease" in text
-    assert "ledger.crash_max: " in text
-    assert "scanner.address: " in text
-    assert "UPLOADMILL_PIPELINES: not valid JSON" in text
+    for said in (
+        "the settings have 18 mistake(s)",
+        "UPLOADMILL_PRIMRAY__URL: no such setting; did you mean UPLOADMILL_PRIMARY__URL",
+        "prefx: no such setting; did you mean prefix",
+        "secondary: it is a table; write [secondary], and its settings below that",
+        "ledger.laese: no such setting; did you mean lease",
+        "ledger.crash_max: Input should be a valid integer",
+        "ledger.workspace_max: deadline (999999 s) must be below workspace_max (172800 s)",
+        "ledger.tombstone_keep: keep_failed (1e+07 s) must be below tombstone_keep",
+        "scanner.address: a port is a number from 1 to 65535",
+        "scanner.timeout: Input should be greater than 0",
+        "UPLOADMILL_PIPELINES: not valid JSON",
+        "redis_url: not an address that is known; write redis://host:6379/0",
+        "broker_url: not an address that is known; write redis://host:6379/0, rediss://…, amqp://",
+        "staging.url: the URL begins with no scheme that is known; there are: azure, file, gs",
+        "staging.timeout: Input should be a valid number",
+        "primary.url: the URL begins with no scheme",
+        "primary.endpoint_url: endpoint_url is no address of a server",
+        "primary.allowed_extensions: add json",
+        "quarantine.url: no bucket; write s3://bucket/prefix",
+    ):
+        assert said in text
+
+
+def test_a_table_that_is_no_table_is_a_mistake_whatever_the_variables_say(tmp_path):
+    (tmp_path / "uploadmill.toml").write_text('primary = "file:///x"\n')
+    text = mistakes(UPLOADMILL_PRIMARY__PUBLIC_URL="https://x.test")
+    assert "primary: it is a table; write [primary], and its settings below that" in text
+
+
+@pytest.mark.parametrize("secret", ["{Zq8#x", "[1]", "{}"])
+def test_a_value_that_is_no_list_is_taken_as_it_stands(secret):
+    variables = {
+        "UPLOADMILL_PRIMARY__URL": "s3://b",
+        "UPLOADMILL_PRIMARY__ACCESS_KEY": "me",
+        "UPLOADMILL_PRIMARY__SECRET_KEY": secret,
+        "UPLOADMILL_PREFIX": "[a]",
+    }
+    settings = Settings.load(variables)
+    assert settings.primary.secret_key is not None
+    assert (secret, "[a]") == (settings.primary.secret_key.get_secret_value(), settings.prefix)
+
+
+#: Addresses with a password that was not escaped, or that cannot be taken for other reasons.
+WRONG_ADDRESSES = [
+    "foo",
+    "rediss//x",
+    "sekret",
+    "redis:sekret@here",
+    "redis://:sekr/et@127.0.0.1:1/0",
+    "redis://:sekr#et@127.0.0.1:1/0",
+    "redis://:sekr?et@127.0.0.1:1/0",
+    "redis://:sekr[et@127.0.0.1:1/0",
+    "redis://:123/sekret@127.0.0.1:1/0",
+    "redis://me:123#sekret@127.0.0.1:1/0",
+    "redis://me:123?sekret@127.0.0.1:1/0",
+    "redis://:se\u2100kret@127.0.0.1:1/0",
+    "redis://here:65536/0",
+    "redis://here:0/0",
+    "redis://here/sekret",
+    "memory://sekret",
+]
+
+
+@pytest.mark.parametrize("name", ["redis_url", "broker_url"])
+@pytest.mark.parametrize("url", WRONG_ADDRESSES)
+def test_a_redis_that_cannot_be_is_refused_and_nothing_of_it_is_shown(name, url, monkeypatch):
+    text = mistakes(**{f"UPLOADMILL_{name.upper()}": url})
+
+    assert f"the settings have 1 mistake(s):\n  - {name}: " in text
+    assert not [part for part in ("sekr", "et@", "here", "127", "foo") if part in text]
+
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({name: url})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not [part for part in ("sekr", "et@") if part in shown]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://here",
+        "rediss://me:p%2Fss@here:6380/15?ssl_cert_reqs=none",
+        "redis://:p@ss@here:6379/0",
+        "redis://[::1]:6379/0",
+    ],
+)
+def test_a_redis_is_ledger_and_broker(url):
+    settings = Settings.load({"UPLOADMILL_REDIS_URL": url})
+    assert (url, url) == (settings.redis_url, settings.broker_url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["amqp://me:p%2Fss@here:5672//", "amqps://here/uploads", "amqp://a@one:5672//;pyamqp://two//"],
+)
+def test_a_rabbitmq_is_the_broker_alone(url):
+    assert url == Settings.load({"UPLOADMILL_BROKER_URL": url}).broker_url
+    assert "redis_url: not an address that is known" in mistakes(UPLOADMILL_REDIS_URL=url)
+
+
+def test_a_socket_is_the_ledger_alone():
+    given = {"UPLOADMILL_REDIS_URL": "unix:///run/redis.sock?db=1"}
+    assert "1 mistake(s):\n  - broker_url: not an address that is known" in mistakes(**given)
+    settings = Settings.load({**given, "UPLOADMILL_BROKER_URL": "amqp://here//"})
+    assert given["UPLOADMILL_REDIS_URL"] == settings.redis_url
+
+
+@pytest.mark.parametrize("address", ["tcp://h:3310", "tcp://[::1]:3310", "unix:///run/a@b/clamd"])
+def test_clamd_listens_at_a_socket_or_a_port(address):
+    assert address == Settings.load({"UPLOADMILL_SCANNER__ADDRESS": address}).scanner.address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["clamd", "tcp://h", "tcp://:3310", "tcp://h:65536", "tcp://h:clamd", "unix://", "unix://here"],
+)
+def test_other_addresses_of_clamd_are_refused(address):
+    assert "scanner.address: " in mistakes(UPLOADMILL_SCANNER__ADDRESS=address)
 
 
 def test_variables_of_others_are_not_ours():
@@ -81,7 +221,7 @@ def test_variables_of_others_are_not_ours():
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://key:topsecret@bucket", "https://topsecret@host", "s3://a:topsecret@b/c"]
+    "url", ["s3://key:topsecret@bucket", "gs://topsecret@host", "s3://a:topsecret@b/c"]
 )
 def test_credentials_in_a_url_are_refused_and_not_repeated(url):
     text = mistakes(UPLOADMILL_PRIMARY__URL=url)

@@ -11,7 +11,7 @@ from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.errors import InvalidSettings
-from uploadmill.settings import StoreSettings
+from uploadmill.settings_stores import StoreSettings
 from uploadmill.store_url import url_options
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from uploadmill.errors import InvalidSettings
 from uploadmill.pipeline import Pin, Plan
-from uploadmill.settings import Settings, StoreSettings
+from uploadmill.settings import Settings
+from uploadmill.settings_stores import StoreSettings
 from uploadmill.tasks.registry import expand
 from uploadmill.worker.checks.finding import Finding, fault, good
 from uploadmill.worker.configuration import hard_limit
@@ -30,14 +31,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> tuple[Settings | N
     except InvalidSettings as error:
         why = "no process can start, and nothing else can be checked"
         how = "correct uploadmill.toml (or the file UPLOADMILL_CONFIG names) or the variable"
-        return None, [fault("settings", mistake, why, how) for mistake in _mistakes(error)]
+        return None, [fault("settings", mistake, why, how) for mistake in error.mistakes]
     return settings, []
-
-
-def _mistakes(error: InvalidSettings) -> list[str]:
-    """The lines of its list, or the whole message where it is about one thing."""
-    _, *listed = str(error).split("\n  - ")
-    return listed or [str(error)]
 
 
 def plans(settings: Settings) -> dict[str, Plan]:
@@ -57,7 +52,7 @@ def check_pipelines(settings: Settings) -> Iterator[Finding]:
         try:
             expand(settings, name)
         except InvalidSettings as error:
-            for mistake in _mistakes(error):
+            for mistake in error.mistakes:
                 yield fault(
                     f"pipeline {name}",
                     mistake,

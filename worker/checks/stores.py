@@ -17,7 +17,8 @@ from uploadmill.errors import (
     UploadmillError,
 )
 from uploadmill.ids import new_job_id
-from uploadmill.settings import Settings, StoreSettings
+from uploadmill.settings import Settings
+from uploadmill.settings_stores import StoreSettings
 from uploadmill.wire import UPLOADS
 from uploadmill.worker.checks.finding import Finding, fault, good
 
