@@ -28,6 +28,9 @@ SCAN_LIMIT = 110.0
 #: Seconds in which PING and VERSION must be answered.
 PING_LIMIT = 5.0
 
+#: What certificates say of signatures that are not ClamAV's own.
+LOCAL_SIGNATURES = "local signatures only"
+
 #: What certificates say when clamd has not told its version.
 UNKNOWN = "unknown"
 
@@ -87,12 +90,20 @@ class ClamdScanner:
         address: ``unix:///path`` or ``tcp://host:port``.
         timeout: Seconds that clamd may stay silent.
         limit: Seconds that one scan may take, however busy clamd looks.
+        local_signatures: What certificates call signatures of which clamd tells nothing: those
+            that are not ClamAV's own.
 
     Raises:
         InvalidSettings: pyclamd is not installed.
     """
 
-    def __init__(self, address: str, timeout: float = 60.0, limit: float = SCAN_LIMIT) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout: float = 60.0,
+        limit: float = SCAN_LIMIT,
+        local_signatures: str = LOCAL_SIGNATURES,
+    ) -> None:
         try:
             from uploadmill.backends.scanner import strict  # noqa: PLC0415 - an optional package
         except ModuleNotFoundError as error:
@@ -102,6 +113,7 @@ class ClamdScanner:
         self._address = address
         self._timeout = timeout
         self._limit = limit
+        self._local_signatures = local_signatures
 
     def scan(self, path: Path) -> ScanCertificate:
         """Scan the file at *path*; see :class:`~uploadmill.backends.scanner.base.Scanner`."""
@@ -161,7 +173,7 @@ class ClamdScanner:
             raise self._strict.NoAnswer(NotScanned.UNKNOWN_REPLY)
         engine, number, date = match.groups()
         # Without ClamAV's own database there is neither number nor date.
-        return engine, f"{number} of {date}" if number else "local signatures only"
+        return engine, f"{number} of {date}" if number else self._local_signatures
 
     def _connection(self, silence: float, until: float) -> StrictClamd:
         return self._strict.StrictClamd(self._address, silence, until)

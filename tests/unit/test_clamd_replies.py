@@ -265,6 +265,20 @@ def test_local_signatures_have_no_date(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (b"ClamAV 1.4.6\0", "our own rules"),
+        (b"ClamAV 1.4.6/27456/Thu Nov 14 10:31:23 2024\0", "27456 of Thu Nov 14 10:31:23 2024"),
+    ],
+    ids=["local ones", "ClamAV's own"],
+)
+def test_local_signatures_are_called_what_their_owner_says(version, said, upload, tmp_path):
+    with fake_clamd(tmp_path, well, {b"VERSION": version}) as address:
+        named = ClamdScanner(address, PATIENT, local_signatures="our own rules")
+        assert (said, said) == (named.describe()[1], named.scan(upload).signatures)
+
+
+@pytest.mark.parametrize(
     ("reply", "reason"),
     [
         (b"PONGO\0", Why.UNKNOWN_REPLY),
