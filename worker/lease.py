@@ -60,10 +60,15 @@ class LeaseKeeper:
         self._wakes = math.inf
 
     def hold(self, job_id: str, token: str, step: str, limit: float) -> None:
-        """Keep this lease from now on, for at most *limit* seconds."""
+        """Keep this lease from now on, for at most *limit* seconds.
+
+        One that is kept already goes on as it is: only its limit begins anew.
+        """
         now = boot_time()
         with self._changed:
-            self._held = Held(job_id, token, step, limit, now, now)
+            kept = self._held if self._held and self._held.token == token else None
+            renewed, lost = (kept.renewed, kept.lost) if kept else (now, False)
+            self._held = Held(job_id, token, step, limit, now, renewed, lost)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
                 self._thread.start()

@@ -55,6 +55,31 @@ def test_a_held_lease_is_renewed_until_it_is_dropped(ledger):
     assert eventually(lambda: asleep(keeper))
 
 
+def test_a_lease_that_is_held_again_and_again_is_renewed_all_the_same():
+    ledger = ToldLedger(lease=3.0)
+    keeper = LeaseKeeper(ledger)
+
+    def renewed() -> bool:
+        # As a run does: its workspace, the step, quarantine; each before a third is over.
+        keeper.hold("job", "1:a", "scan", limit=60)
+        return ledger.renewals > 0
+
+    assert eventually(renewed, seconds=30)
+    keeper.drop()
+
+
+def test_a_lease_that_was_refused_is_not_renewed_because_it_is_held_again(ledger):
+    ledger.answer = Answer("fenced")
+    ended: list[int] = []
+    keeper = LeaseKeeper(ledger, end=ended.append)
+    keeper.hold("job", "1:a", "scan", limit=60)
+    assert eventually(lambda: keeper._held.lost)
+    # Its keeper looks on, for the limit: several times in what it has left.
+    keeper.hold("job", "1:a", "scan", limit=0.5)
+    assert eventually(lambda: ended != [])
+    assert 1 == ledger.renewals
+
+
 def test_a_refused_lease_is_not_renewed_again(ledger):
     ledger.answer = Answer("fenced")
     ended: list[int] = []
