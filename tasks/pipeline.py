@@ -247,5 +247,4 @@ def _settings_scanner() -> Scanner:
     """The scanner that the settings name."""
     from uploadmill.backends.scanner.clamd import ClamdScanner  # noqa: PLC0415 - scans only
 
-    settings = Settings.load().scanner
-    return ClamdScanner(settings.address, settings.timeout)
+    return ClamdScanner.of(Settings.load().scanner)

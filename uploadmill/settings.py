@@ -21,6 +21,9 @@ from uploadmill.settings_stores import OutputStoreSettings, StoreSettings, Table
 
 DAY = 86_400.0
 
+#: What certificates call signatures of which clamd tells neither number nor date.
+LOCAL_SIGNATURES = "local signatures only"
+
 
 class ScannerSettings(Table):
     """The virus scanner."""
@@ -33,6 +36,11 @@ class ScannerSettings(Table):
     required: bool = Field(
         default=True,
         description="False runs every pipeline without its scan step; results say so",
+    )
+    local_signatures: str = Field(
+        default=LOCAL_SIGNATURES,
+        min_length=1,
+        description="what certificates call signatures other than ClamAV's own",
     )
 
 

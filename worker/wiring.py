@@ -61,7 +61,7 @@ class Mill:
     @cached_property
     def scanner(self) -> Scanner:
         """The virus scanner."""
-        return ClamdScanner(self.settings.scanner.address, self.settings.scanner.timeout)
+        return ClamdScanner.of(self.settings.scanner)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, Self
 
 from uploadmill.errors import InvalidSettings, ScannerUnavailable
 from uploadmill.job import NotScanned, ScanCertificate
+from uploadmill.settings import LOCAL_SIGNATURES, ScannerSettings
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -27,9 +28,6 @@ SCAN_LIMIT = 110.0
 
 #: Seconds in which PING and VERSION must be answered.
 PING_LIMIT = 5.0
-
-#: What certificates say of signatures that are not ClamAV's own.
-LOCAL_SIGNATURES = "local signatures only"
 
 #: What certificates say when clamd has not told its version.
 UNKNOWN = "unknown"
@@ -114,6 +112,12 @@ class ClamdScanner:
         self._timeout = timeout
         self._limit = limit
         self._local_signatures = local_signatures
+
+    @classmethod
+    def of(cls, settings: ScannerSettings) -> Self:
+        """The one that the settings name."""
+        signatures = settings.local_signatures
+        return cls(settings.address, settings.timeout, local_signatures=signatures)
 
     def scan(self, path: Path) -> ScanCertificate:
         """Scan the file at *path*; see :class:`~uploadmill.backends.scanner.base.Scanner`."""

@@ -19,6 +19,7 @@ from services.missing import missing
 from uploadmill.worker.cli import main
 from uploadmill.worker.commands.drawing import draw_photo
 from uploadmill.worker.embedded.clamd import find_clamd, has_system_signatures
+from uploadmill.worker.embedded.environment import TEST_ONLY
 from uploadmill.worker.embedded.valkey import find_valkey
 
 #: Seconds either command may take to start or stop on a busy machine.
@@ -55,6 +56,7 @@ def test_the_demo_stores_a_photograph_and_leaves_no_process(tmp_path):
     assert "photo.jpg: stored" in output
     assert "1080 x 1440" in output  # the camera was held upright
     assert "Scan: clean, by ClamAV" in output
+    assert has_system_signatures() is not (f"signatures: {TEST_ONLY}" in output)
     assert "Flower: http://127.0.0.1:" in output
     assert _says_first_and_last_what_it_scans_for(output)
     # And the outputs are where it says
@@ -112,6 +114,8 @@ def test_dev_takes_uploads_from_a_second_process_until_ctrl_c(tmp_path):
         assert "primary" == first["outputs"]["thumb"]["store"]
         assert Path(first["outputs"]["thumb"]["url"].removeprefix("file://")).exists()
         assert "clean" == first["certificate"]["verdict"]
+        looked = first["certificate"]["signatures"]
+        assert has_system_signatures() is not (TEST_ONLY == looked)
         assert ("missing.jpg", "not_readable") == (second["path"], second["error"]["code"])
         assert 1 == submitted.returncode
 

@@ -40,7 +40,7 @@ def check_scanner(settings: Settings) -> Iterator[Finding]:
         yield good("scanner", "no pipeline scans")
         return
     try:
-        scanner = ClamdScanner(settings.scanner.address, settings.scanner.timeout)
+        scanner = ClamdScanner.of(settings.scanner)
         scanner.ping()
         engine, signatures = scanner.describe()
     except InvalidSettings as error:

@@ -40,6 +40,9 @@ ROLES = ("staging", "primary", "secondary", "quarantine")
 #: What a worker logs when it takes jobs.
 READY = b" ready."
 
+#: What certificates say where clamd knows no other: that nothing else was looked for.
+TEST_ONLY = "the EICAR test signature alone"
+
 Signatures = Literal["system", "test only", "none"]
 
 
@@ -208,7 +211,7 @@ def embedded_environment(
         valkey = start_valkey(folder / "valkey", redis_port, persistent=True)
         stack.callback(valkey.stop)
         clamd = _start_clamd(stack, system_signatures) if scan else None
-        tables = _tables(folder, valkey.url, clamd.address if clamd else None, pipelines or {})
+        tables = _tables(folder, valkey.url, _scanner(clamd), pipelines or {})
         (folder / "uploadmill.toml").write_text(toml(tables))
         environ = _environ(folder / "uploadmill.toml", overrides or {})
         settings = Settings.load(environ)
@@ -236,14 +239,21 @@ def _start_clamd(stack: ExitStack, system_signatures: bool) -> EmbeddedClamd:  #
     return clamd
 
 
+def _scanner(clamd: EmbeddedClamd | None) -> dict[str, Any]:
+    if clamd is None:
+        return {"required": False}
+    named = {"local_signatures": TEST_ONLY} if clamd.signatures == "test only" else {}
+    return {"address": clamd.address, **named}
+
+
 def _tables(
-    folder: Path, redis_url: str, scanner: str | None, pipelines: Mapping[str, Any]
+    folder: Path, redis_url: str, scanner: Mapping[str, Any], pipelines: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The settings as the file has them."""
     return {
         "redis_url": redis_url,
         **{role: _store(folder / role) for role in ROLES},
-        "scanner": {"address": scanner} if scanner else {"required": False},
+        "scanner": scanner,
         "worker": {"workspace": str(folder / "workspace")},
         "pipelines": dict(pipelines),
     }
