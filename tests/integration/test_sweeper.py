@@ -16,15 +16,17 @@ from services.timed_ledger import (
     accepted,
     brought_to,
     claimed,
+    decided,
     finished,
     handed_in,
 )
 from services.waiting import eventually
 
+from uploadmill.backends.ledger import proposals
 from uploadmill.backends.ledger.answers import Answer, Go
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.ids import new_nonce
-from uploadmill.job import ErrorData
+from uploadmill.job import ErrorData, JobState
 from uploadmill.producer.publish import Publisher
 from uploadmill.settings import LedgerSettings
 from uploadmill.wire import QUEUE
@@ -337,11 +339,40 @@ def test_while_a_store_is_out_one_job_probes_it(ledger):
     assert len({ledger.looked_at_in(job) for job in jobs}) > 25
 
 
-def test_when_the_store_is_back_they_all_go_on_and_not_at_once(ledger):
+def goes_on(ledger, job, token: str) -> None:
+    handed_in(ledger, job, token, "validate")
+
+
+def ends(state: JobState, code: str | None = None):
+    """The step has run, and what it found ends the job."""
+
+    def end(ledger, job, _token: str) -> None:
+        error = ErrorData(code=code, step="validate", message="x") if code else None
+        written_down(ledger, proposals.ended_badly(job, state, ledger.constants, error))
+
+    return end
+
+
+def written_down(ledger, outcome) -> None:
+    decision = decided(outcome)
+    ledger.finish(outcome, decision.document, decision.digest, outcome.placed)
+
+
+@pytest.mark.parametrize(
+    "gets_through",
+    [
+        goes_on,
+        ends(JobState.REJECTED, "corrupt_upload"),
+        ends(JobState.QUARANTINED, "infected_upload"),
+        ends(JobState.FAILED, "source_missing"),
+    ],
+    ids=["goes on", "rejected", "quarantined", "source missing"],
+)
+def test_when_the_store_is_back_they_all_go_on_and_not_at_once(ledger, gets_through):
     jobs = out(ledger, 50)
     (probe,) = ledger.due(200)
-    go = claimed(ledger, next(job for job in jobs if job.id == probe))
-    handed_in(ledger, next(job for job in jobs if job.id == probe), go.token, "validate")
+    job = next(job for job in jobs if job.id == probe)
+    gets_through(ledger, job, claimed(ledger, job).token)
 
     woken = []
     for _ in range(45):
@@ -363,6 +394,30 @@ def test_a_job_that_starts_over_has_not_got_over_a_later_steps_outage(ledger):
 
     assert [] == ledger.due(200)
     assert "storage_unavailable" == ledger.field(jobs[0], "error_code")
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [(JobState.CANCELLED, None), (JobState.FAILED, "deadline"), (JobState.FAILED, "poison")],
+)
+def test_a_job_that_ends_without_its_step_shows_nothing_of_the_outage(ledger, state, code):
+    jobs = out(ledger, 10)
+    assert 1 == len(ledger.due(200))
+
+    ends(state, code)(ledger, jobs[0], "")
+
+    assert [] == ledger.due(200)
+
+
+def test_a_job_that_is_rejected_at_another_step_shows_nothing_of_the_outage(ledger):
+    jobs = out(ledger, 10)
+    assert 1 == len(ledger.due(200))
+
+    go = claimed(ledger, jobs[0], OTHER_NODE)
+    assert "pin" == go.step
+    ends(JobState.REJECTED, "source_changed")(ledger, jobs[0], go.token)
+
+    assert [] == ledger.due(200)
 
 
 def test_an_outage_at_one_step_holds_back_nobody_at_another(ledger):

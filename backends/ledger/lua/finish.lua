@@ -3,7 +3,7 @@
 -- ARGV id, outcome, digest, state, error code, location, notify (1 or ''), result_ttl ms,
 --      record version, stream length
 local digest, state, location, notify = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
-local r = read('state', 'digest', 'payload_hash', 'notified', 'outage', 'error_code')
+local r = read('state', 'digest', 'payload_hash', 'notified', 'outage', 'error_code', 'step')
 
 local function tell()
   redis.call('HSET', job, 'notified', 1)
@@ -13,12 +13,20 @@ local function tell()
   if state == 'failed' then count('failed:' .. ARGV[5]) end
 end
 
+-- Whether an outage that the job met is over by what this end needed: the run of the step that met
+-- it, and after it the same stores. Who stored has been through all steps. A job that was cancelled,
+-- is too late, or has been tried too often ends without its step, and is never held back either.
+local function shows_that_it_is_over()
+  local found = state == 'rejected' or state == 'quarantined' or ARGV[5] == 'source_missing'
+  return state == 'stored' or found and r.outage == r.step
+end
+
 if r.state ~= '' and r.state ~= 'open' then
   if r.digest ~= digest then return { 'conflict' } end
   if notify ~= '' and r.notified == '' then tell() end -- a reader had filled the cache first
   return { 'same' }
 end
-if state == 'stored' or state == 'quarantined' then got_over(r) end
+if shows_that_it_is_over() then got_over(r) end
 redis.call('DEL', job)
 redis.call('HSET', job, 'v', ARGV[9], 'state', state, 'outcome', ARGV[2], 'digest', digest,
   'location', location, 'payload_hash', r.payload_hash)
