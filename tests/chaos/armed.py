@@ -12,8 +12,13 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+#: What of three a process has come to.
+ORDINALS = ("first", "second", "last")
 
 
 class Armed:
@@ -23,6 +28,12 @@ class Armed:
         self.folder = folder
         self.stop_for = stop_for
         self._lock = threading.Lock()
+        self._met: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For a process that is to be struck."""
+        return {"folder": str(self.folder), "stop_for": self.stop_for}
 
     def arm(self, job_id: str, *faults: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +72,12 @@ class Armed:
                 file.write(f"{job_id} {first}\n")
             return first.split(" ", 1)[1]
 
+    def which(self, job_id: str, what: str) -> str:
+        """Which of the job's three *what* this is, by how often this process has asked."""
+        with self._lock:
+            self._met[job_id, what] += 1
+            return ORDINALS[min(self._met[job_id, what], len(ORDINALS)) - 1]
+
     def strike(self, job_id: str, point: str) -> None:
         """Do what is armed for this job here."""
         while action := self.at(job_id, point):
@@ -77,6 +94,8 @@ class Armed:
             _stand_still(self.stop_for)
         elif action.startswith("swap "):
             _swap(Path(action.removeprefix("swap ")))
+        elif action.startswith("lose "):
+            lose(Path(action.removeprefix("lose ")))
 
 
 def _stand_still(seconds: float) -> None:
@@ -84,6 +103,12 @@ def _stand_still(seconds: float) -> None:
     wake = f"sleep {seconds:g}; kill -CONT {os.getpid()}"
     subprocess.Popen(["/bin/sh", "-c", wake], start_new_session=True)
     os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def lose(root: Path) -> None:
+    """Where a store's folder was lies a file: an outage, until the folder is back."""
+    root.rename(root.with_suffix(".away"))
+    root.touch()
 
 
 def _swap(order: Path) -> None:

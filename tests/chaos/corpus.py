@@ -14,10 +14,13 @@ from pictures import photograph
 from uploadmill.job import JobState
 from uploadmill.worker.embedded.eicar import eicar
 
+#: A picture has three outputs, so that something can happen between them.
+BOXES = {"thumb": "16x16", "icon": "12x12", "dot": "8x8"}
+
 #: Cheap pipelines, so that thousands of jobs run on two cores.
 PIPELINES = {
     "note": {"steps": [{"step": "validate", "types": ["text/plain"]}, "scan"]},
-    "tiny": {"steps": ["validate", "scan", {"step": "resize", "thumb": "16x16"}, "optimize"]},
+    "tiny": {"steps": ["validate", "scan", {"step": "resize", **BOXES}, "optimize"]},
 }
 
 #: So many different pictures; drawing one for each job would cost more than the job.

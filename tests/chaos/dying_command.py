@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 from chaos import healing_points, points
 from uploadmill.worker.cli import main
 
-options = {"folder": os.environ["CHAOS_ARMED"], "stop_for": 1.0}
+options = json.loads(os.environ["CHAOS_ARMED"])
 if "gc" in sys.argv:
     points.put_in_collection(options)
 elif "heal" in sys.argv:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from chaos import parts, points
 from uploadmill import Uploads
 
-options = {"folder": os.environ["CHAOS_ARMED"], "stop_for": 1.0}
+options = json.loads(os.environ["CHAOS_ARMED"])
 points.put_in(options)
 parts.put_in(options)
 path, pipeline, key = sys.argv[1:]

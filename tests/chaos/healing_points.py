@@ -12,11 +12,13 @@ from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.storage.local import LocalStorage
 
 POINTS = (
-    "heal.after_output",
+    "heal.after_first_output",
+    "heal.after_last_output",
     "heal.after_result",
     "heal.after_relocate",
     "heal.after_result_delete",
-    "heal.after_output_delete",
+    "heal.after_first_output_delete",
+    "heal.after_last_output_delete",
 )
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -29,8 +31,7 @@ def put_in(options: dict[str, Any]) -> None:
     def strike(key: str, what: str) -> None:
         job = _JOB_ID.search(key)
         if job is not None:
-            kind = "result" if key.endswith("/result.json") else "output"
-            armed.strike(job.group(), f"heal.after_{kind}{what}")
+            armed.strike(job.group(), f"heal.after_{_kind(armed, job.group(), key, what)}{what}")
 
     def put(original: Callable[..., Any], store: Any, key: str, *rest: Any, **options: Any) -> Any:
         stat = original(store, key, *rest, **options)
@@ -55,6 +56,10 @@ def put_in(options: dict[str, Any]) -> None:
         (Ledger, "relocate", relocate),
     ):
         _wrap(owner, name, around)
+
+
+def _kind(armed: Armed, job_id: str, key: str, what: str) -> str:
+    return "result" if key.endswith("/result.json") else f"{armed.which(job_id, what)}_output"
 
 
 def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:

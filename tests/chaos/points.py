@@ -30,7 +30,8 @@ WORKER_POINTS = (
     "pin.complete.after",
     "scan.after",
     "quarantine.after_copy",
-    "commit.after_put",
+    "commit.after_first_put",
+    "commit.after_second_put",
     "commit.after_last_put",
     "outcome.before",
     "outcome.after",
@@ -155,7 +156,8 @@ def _stores(armed: Armed) -> None:
         stat = original(*args, **options)
         if key.startswith(OUTCOMES) and armed.at(job_id, "outcome.reply_lost"):
             raise StorageUnavailable(store.name, "the reply was lost, says the test")
-        armed.strike(job_id, _put_point(store.name, key))
+        point = _put_point(store.name, key)
+        armed.strike(job_id, point or f"commit.after_{armed.which(job_id, 'put')}_put")
         return stat
 
     def delete(original: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -173,6 +175,7 @@ def _stores(armed: Armed) -> None:
 
 
 def _put_point(store: str, key: str) -> str:
+    """The point after a put; of an output, which has several, none."""
     if store == "quarantine":
         return "quarantine.after_copy"
     if store == "staging":
@@ -183,7 +186,7 @@ def _put_point(store: str, key: str) -> str:
             UPLOADS: "enqueue.after_bytes",
         }
         return names[folder]
-    return "result.after" if key.endswith("/result.json") else "commit.after_put"
+    return "result.after" if key.endswith("/result.json") else ""
 
 
 def _settling(armed: Armed) -> None:
@@ -193,7 +196,7 @@ def _settling(armed: Armed) -> None:
 
 def _steps(armed: Armed) -> None:
     # Importing the loop imports every decoder, which takes until a worker is started.
-    from uploadmill.tasks import commit, pin, scan  # noqa: PLC0415
+    from uploadmill.tasks import pin, scan  # noqa: PLC0415
     from uploadmill.worker.loop import JobRun  # noqa: PLC0415
 
     def go(original: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -214,7 +217,6 @@ def _steps(armed: Armed) -> None:
     _wrap(JobRun, "run", run)
     _wrap(pin, "_copy", copied)
     _after(armed, scan.ScanTask, "run", "scan.after", lambda _, job_id: job_id)
-    _after(armed, commit, "commit", "commit.after_last_put", lambda _, __, job, *___: job.id)
 
 
 class _Struck:

@@ -30,7 +30,8 @@ SHORT_KILLS = 3
 
 def collect(ground: Ground) -> None:
     """One collection after another dies; then two at once come to the end."""
-    armed = armed_ground(ground, 1.0)
+    # Long enough for the late producer's job to come to its end meanwhile, whoever takes it.
+    armed = armed_ground(ground, 2 * ground.lease + 0.5)
     ground.hire_few()
     faults = [(make, point) for make, points in VICTIMS.items() for point in points]
     if ground.short:

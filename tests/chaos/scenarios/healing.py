@@ -25,7 +25,7 @@ SETTINGS = {"UPLOADMILL_LEDGER__HEAL_GRACE": "0", "UPLOADMILL_HEAL__EVERY": "360
 
 def heal(ground: Ground) -> None:
     """One healer after another dies; then two at once come to the end."""
-    armed = armed_ground(ground, 1.0)
+    armed = armed_ground(ground)
     entries = _failed_over(ground)
     points = ground.random.sample(POINTS, SHORT_KILLS) if ground.short else POINTS
     for entry, point in zip(entries, points, strict=False):
@@ -58,7 +58,8 @@ def _failed_over(ground: Ground) -> list[Entry]:
     """Jobs that were stored while the primary was away."""
     ground.hire_few()
     uploads = [
-        ground.corpus.text() if number % 3 else ground.corpus.picture()
+        # Those come first that healers die at: between the outputs of one job, too.
+        ground.corpus.picture() if number < len(POINTS) else ground.corpus.good()
         for number in range(ground.jobs)
     ]
     with away(ground, "primary"):

@@ -89,7 +89,11 @@ def _chosen(ground: Ground) -> list[tuple[str, str]]:
 
 
 def _upload_for(ground: Ground, point: str) -> Upload:
-    return ground.corpus.infected() if point.startswith("quarantine") else ground.corpus.good()
+    if point.startswith("quarantine"):
+        return ground.corpus.infected()
+    # From the commit on it is one with several outputs: all of them must be there, or none.
+    several = point.startswith(("commit", "outcome", "discard", "result"))
+    return ground.corpus.picture() if several else ground.corpus.good()
 
 
 def _strike_producers(ground: Ground, armed: Armed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -19,7 +20,7 @@ PATIENCE = 240.0
 def armed_ground(ground: Ground, stop_for: float = 0.0) -> Armed:
     """Faults for single jobs, in all workers hired from now on."""
     armed = Armed(ground.folder / "armed", stop_for)
-    ground.faults["armed"] = {"folder": str(armed.folder), "stop_for": stop_for}
+    ground.faults["armed"] = armed.options
     return armed
 
 
@@ -36,5 +37,5 @@ def wait_until_struck(ground: Ground, armed: Armed) -> None:
 
 def dying(ground: Ground, armed: Armed) -> dict[str, str]:
     """The variables of a process that dies where a job is armed."""
-    options = {"CHAOS_ARMED": str(armed.folder), "PYTHONPATH": str(TESTS)}
+    options = {"CHAOS_ARMED": json.dumps(armed.options), "PYTHONPATH": str(TESTS)}
     return {**os.environ, **ground.environment.environ, **options}

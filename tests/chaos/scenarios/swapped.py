@@ -8,7 +8,7 @@ from pathlib import Path
 from pictures import photograph
 
 from chaos.book import Entry
-from chaos.corpus import Corpus, Upload, expecting
+from chaos.corpus import BOXES, Corpus, Upload, expecting
 from chaos.crew import WORKSPACE
 from chaos.ground import Ground
 from chaos.scenario import Scenario
@@ -25,14 +25,14 @@ AFTER_PIN = ("pin.complete.before", "validate.before", "scan.before", "scan.afte
 #: The same for a picture, at the steps that a text does not have.
 OF_PICTURES = ("extract_metadata.before", "resize.before", "optimize.before")
 
-#: The photo pipeline's steps, with one small box.
+#: The photo pipeline's steps, with small boxes.
 PHOTO = {
     "tiny": {
         "steps": [
             "validate",
             "scan",
             "extract_metadata",
-            {"step": "resize", "thumb": "16x16"},
+            {"step": "resize", **BOXES},
             "optimize",
         ]
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services import s3_proxy as faults
@@ -41,10 +41,10 @@ class Scenario:
     heals: bool = True
 
     def uploads(self, corpus: Corpus, count: int) -> list[Upload]:
-        draw: Callable[[], Upload] = corpus.good
         if self.large:
-            draw = lambda: _large(corpus)  # noqa: E731 - one call
-        return [draw() for _ in range(count)]
+            return [_large(corpus) for _ in range(count)]
+        # Every other one has several outputs, which fail over together.
+        return [corpus.picture() if n % 2 else corpus.text() for n in range(count)]
 
 
 SCENARIOS = {
