@@ -91,18 +91,20 @@ class LimitExceeded(UploadRejected):
     Attributes:
         limit: The limit, in the unit of the subclass.
         actual: What was found, in the same unit; None where reading stopped at the limit.
+        what: What is larger; in a message.
     """
 
     unit: ClassVar[str] = "units"
 
-    def __init__(self, limit: float, actual: float | None = None) -> None:
-        super().__init__(limit, actual)
+    def __init__(self, limit: float, actual: float | None = None, what: str = "the upload") -> None:
+        super().__init__(limit, actual, what)
         self.limit = limit
         self.actual = actual
+        self.what = what
 
     def __str__(self) -> str:
         found = f"more than {self.limit:,}" if self.actual is None else f"{self.actual:,}"
-        return f"the upload has {found} {self.unit}; the limit is {self.limit:,}"
+        return f"{self.what} has {found} {self.unit}; the limit is {self.limit:,}"
 
 
 class SizeLimitExceeded(LimitExceeded):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from urllib.parse import quote
 
 from uploadmill.errors import InvalidSettings
+
+#: Seconds of a hundred years: what lasts longer has no date that every client can write.
+_LONGEST = 100 * 366 * 86_400
 
 
 def insist(store: str, check: Callable[[str, str], None], option: str, address: str | None) -> None:
@@ -27,10 +29,14 @@ def check_lasting(expires: float) -> None:
     """Refuse what stores treat unlike: some would sign for a second, others for the past.
 
     Raises:
-        ValueError: It is no number of seconds from now on.
+        ValueError: It is no number of seconds from now on, or one beyond all calendars.
+        TypeError: It is no number.
     """
-    if not 0 < expires < math.inf:
-        raise ValueError("say for how many seconds it lasts, more than 0")
+    if not isinstance(expires, int | float):
+        what = type(expires).__name__
+        raise TypeError(f"say for how many seconds it lasts, such as 3600; this is a {what}")
+    if not 0 < expires <= _LONGEST:
+        raise ValueError("say for how many seconds it lasts, more than 0 and below 100 years")
 
 
 def public_address(public_url: str | None, key: str) -> str | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.backends.storage.keys import check_prefix
+from uploadmill.backends.storage.keys import check_prefix, check_text
 from uploadmill.backends.storage.sources import Opener
+from uploadmill.backends.storage.terms import at_least
 from uploadmill.errors import Unsupported
 
 
@@ -54,8 +55,8 @@ class Part:
 
     def __post_init__(self) -> None:
         """Refuse what lies before the beginning."""
-        if self.start < 0 or (self.length or 0) < 0:
-            raise ValueError("a part's start and length are 0 at least")
+        at_least("a part's start", 0, self.start)
+        at_least("a part's length", 0, self.length)
 
     def length_of(self, size: int) -> int:
         """Bytes of this part in an object of *size* bytes; beyond its end there are none."""
@@ -104,10 +105,12 @@ def ask(
         InvalidKey: No key starts so.
         Unsupported: Keys have another delimiter.
         ValueError: A list of nothing.
+        TypeError: Something is of another type.
     """
     check_prefix(store, prefix)
+    if token is not None:
+        check_text("a token", token)
     if delimiter not in (None, "/"):
         raise Unsupported(store, prefix, "the delimiter of keys is '/'")
-    if limit is not None and limit < 1:
-        raise ValueError("a limit is 1 at least")
+    at_least("a limit", 1, limit)
     return Ask(prefix, delimiter is not None, limit, token)

@@ -62,6 +62,8 @@ class BalancedStorage(Composite):
         breakers: Breakers = unwatched,
         timing: Timing = USUAL,
     ) -> None:
+        if isinstance(draining, str):
+            raise InvalidSettings(f"storage {name!r}: draining is a list of names, such as ['old']")
         if unknown := sorted({*draining} - {*stores}):
             raise InvalidSettings(f"storage {name!r}: no store {unknown[0]!r} is there to drain")
         weights = {
@@ -104,13 +106,16 @@ class BalancedStorage(Composite):
             Each key that has moved.
 
         Raises:
-            ValueError: The store takes new objects.
+            ValueError: There is no such store, or it takes new objects.
             StorageUnavailable: A store gives no answer; the rest stays where it is.
             ObjectChanged: An object was overwritten just now; the next run takes it along.
             IntegrityError: A copy is not the original, which stays.
             Unsupported: Its new store does not take an object as it is, such as a public one; it
                 stays. This and the two above come at the end, when all others have moved.
         """
+        if name not in self._weights:
+            there_are = ", ".join(self._weights)
+            raise ValueError(f"there is no store {name!r} to drain; there are: {there_are}")
         if self._weights[name]:
             raise ValueError(f"store {name!r} takes new objects; name it in 'draining' first")
         emptied = self._by_name[name].store

@@ -22,10 +22,10 @@ class Storage(Protocol):
     """A store of objects under keys.
 
     Every method raises :class:`~uploadmill.errors.StorageUnavailable` when the store gives no
-    definite answer, :class:`~uploadmill.errors.InvalidKey`, before anything moves, for a key
-    that could leave the prefix, and :class:`~uploadmill.errors.Unsupported`, before anything
-    moves, for what this store does not have. Methods are safe to call from several threads;
-    network clients are made on first use, per process.
+    definite answer. Before anything moves it raises :class:`~uploadmill.errors.InvalidKey` for a
+    key that could leave the prefix, :class:`~uploadmill.errors.Unsupported` for what this store
+    does not have, and a ``TypeError`` or ``ValueError`` that says what to give instead. Methods
+    are safe to call from several threads; network clients are made on first use, per process.
     """
 
     #: The configured name, for messages and records: ``staging``, ``primary``, …
@@ -52,7 +52,7 @@ class Storage(Protocol):
 
         Args:
             key: Inside the prefix.
-            source: The bytes; read as a stream, never held whole.
+            source: A path, bytes, a binary file that can seek, or what opens one; never held whole.
             content_type: Found from the content when not given, and from the key's extension
                 where the content says nothing definite (:mod:`~.content_types`).
             metadata: The user's own, kept with the object: lower-case ASCII names, any text as
@@ -121,7 +121,7 @@ class Storage(Protocol):
     def download(
         self,
         key: str,
-        target: Path,
+        target: Path | str,
         *,
         start: int = 0,
         length: int | None = None,
@@ -257,7 +257,7 @@ class Storage(Protocol):
 
         Raises:
             Unsupported: *expires*, and the store signs no addresses, or none that last so long.
-            ValueError: *expires* is not more than 0.
+            ValueError: *expires* is not more than 0, or more than a hundred years.
         """
 
     def presign_upload(
@@ -274,7 +274,7 @@ class Storage(Protocol):
         Raises:
             Unsupported: The store cannot enforce all of that.
             UnsupportedMedia: The store does not take this extension.
-            ValueError: No upload can have such a size, or *expires* is not more than 0.
+            ValueError: No upload can have such a size; *expires* as for :meth:`url`.
         """
 
     def access(self, key: str) -> Access:

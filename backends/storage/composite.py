@@ -14,13 +14,14 @@ from uploadmill.backends.storage.attempts import Patience, Timing
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.derived import Derived
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
-from uploadmill.backends.storage.keys import check_key
+from uploadmill.backends.storage.keys import check_key, check_keys
 from uploadmill.backends.storage.listing import PagedListing
 from uploadmill.backends.storage.members import Member, T, everywhere, lacking, search
 from uploadmill.backends.storage.merging import merged_pages
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import Reader
 from uploadmill.backends.storage.sources import Source, opener
+from uploadmill.backends.storage.terms import check_put, disposition, level
 from uploadmill.backends.storage.transfer import transfer
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound, StorageUnavailable
 
@@ -68,10 +69,12 @@ class Composite(Derived):
     ) -> ObjectStat:
         """See :meth:`Storage.put`."""
         check_key(self.name, key)
-        if access is not None:
-            self._must_have(Feature.ACCESS_LEVELS, key)
+        check_put(self.name, key, **facts)
         # A file object is to be read from the same position at each attempt.
         again = opener(source)
+        if access is not None:
+            access = level(access)
+            self._must_have(Feature.ACCESS_LEVELS, key)
 
         def put(store: Storage) -> ObjectStat:
             return store.put(key, again, access=access, create_only=create_only, **facts)
@@ -94,8 +97,7 @@ class Composite(Derived):
 
     def delete(self, *keys: str, if_match: str | None = None) -> None:
         """See :meth:`Storage.delete`; in all stores, also where one of them fails."""
-        for key in keys:
-            check_key(self.name, key)
+        check_keys(self.name, keys)
         if if_match is not None:
             self._delete_state(only(keys), if_match)
         elif keys:
@@ -145,10 +147,9 @@ class Composite(Derived):
     def url(self, key: str, *, expires: float | None = None, filename: str | None = None) -> Any:
         """See :meth:`Storage.url`; of the store that has the object, which is asked for that."""
         check_key(self.name, key)
+        disposition(expires, filename)
         if expires is not None:
             self._must_have(Feature.SIGNED_URLS, key)
-        elif filename is not None:
-            raise ValueError("only a signed address has a file name; say how long it lasts")
         try:
             store, _ = self._holder(key, pauses=())
         except (ObjectNotFound, StorageUnavailable):
@@ -172,6 +173,7 @@ class Composite(Derived):
     def set_access(self, key: str, access: Access) -> None:
         """See :meth:`Storage.set_access`; in each store that has the object."""
         check_key(self.name, key)
+        access = level(access)
         self._must_have(Feature.ACCESS_LEVELS, key)
         changed = []
 

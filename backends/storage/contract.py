@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from uploadmill.backends.storage import (
+    contract_arguments,
     contract_derived,
     contract_features,
     contract_keys,
@@ -43,6 +44,7 @@ CHECKS: dict[str, Check] = {
         contract_list,
         contract_derived,
         contract_features,
+        contract_arguments,
     )
     for check in module.CHECKS
 }

@@ -13,8 +13,10 @@ from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.facts import facts_of
 from uploadmill.backends.storage.features import Feature
+from uploadmill.backends.storage.keys import shown
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.sources import CHUNK
+from uploadmill.backends.storage.terms import at_least
 from uploadmill.errors import (
     IntegrityError,
     ObjectExists,
@@ -48,22 +50,24 @@ class Derived(Storage, ABC):
         verify: bool = False,
     ) -> bytes:
         """See :meth:`Storage.read`."""
+        at_least("limit", 0, limit)
         with self.open(key, start=start, length=length, verify=verify) as reader:
             size = Part(start, length).length_of(reader.stat.size)
             if size > limit:
-                raise SizeLimitExceeded(limit, size)
+                raise SizeLimitExceeded(limit, size, f"storage {self.name!r}, key {shown(key)!r}")
             return b"".join(iter(lambda: reader.read(CHUNK), b""))
 
     def download(
         self,
         key: str,
-        target: Path,
+        target: Path | str,
         *,
         start: int = 0,
         length: int | None = None,
         verify: bool = False,
     ) -> ObjectStat:
         """See :meth:`Storage.download`."""
+        target = Path(target)
         # Not made of the target's name, which may have all the bytes that a name may have.
         beside = target.with_name(f".uploadmill-{secrets.token_hex(8)}")
         try:
@@ -81,6 +85,8 @@ class Derived(Storage, ABC):
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """See :meth:`Storage.delete_many`."""
+        if isinstance(keys, str | bytes):
+            raise TypeError("delete_many takes keys, one after another; for one: delete(key)")
         left, count = iter(keys), 0
         while batch := list(islice(left, _BATCH)):
             self.delete(*batch)

@@ -33,7 +33,7 @@ class HashingReader:
             SizeLimitExceeded: There are more than *max_size*.
         """
         chunk, self._ahead = self._ahead[:size], self._ahead[size:]
-        chunk = chunk or self._stream.read(size)
+        chunk = chunk or self._next(size)
         self._hash.update(chunk)
         self.size += len(chunk)
         if self.max_size is not None and self.size > self.max_size:
@@ -42,9 +42,16 @@ class HashingReader:
 
     def peek(self, size: int) -> bytes:
         """The next *size* bytes, fewer only at the end, without reading past them."""
-        while len(self._ahead) < size and (more := self._stream.read(size - len(self._ahead))):
+        while len(self._ahead) < size and (more := self._next(size - len(self._ahead))):
             self._ahead += more
         return self._ahead[:size]
+
+    def _next(self, size: int) -> bytes:
+        chunk = self._stream.read(size)
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            what = type(chunk).__name__
+            raise TypeError(f"a source gives bytes, and this one gave {what}; open files with 'rb'")
+        return chunk
 
     def total(self) -> int | None:
         """Bytes read and still to come; None where the stream cannot tell."""

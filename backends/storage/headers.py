@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
-from uploadmill.backends.storage.keys import shown
+from uploadmill.backends.storage.keys import check_text, shown
 from uploadmill.errors import Unsupported
 
 #: Bytes of metadata once encoded: S3 and Azure allow 2 kB and 8 kB, our sha256 is in it too.
@@ -37,8 +37,13 @@ def check_metadata(store: str, key: str, metadata: Mapping[str, str]) -> None:
 
     Raises:
         Unsupported: Says which name or value, and why.
+        TypeError: It is no mapping of texts.
     """
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata are a mapping of texts; this is a {type(metadata).__name__}")
     for name, value in metadata.items():
+        check_text("a name in metadata", name)
+        check_text(f"metadata {shown(name)!r}", value)
         if not _METADATA_NAME.fullmatch(name) or name == SHA256_NAME:
             raise Unsupported(store, key, f"metadata name {shown(name)!r}: use a-z, 0-9, '-', '_'")
         if any(unicodedata.category(character) == "Cs" for character in value):
@@ -63,6 +68,7 @@ def check_content_type(store: str, key: str, given: str) -> None:
     Raises:
         Unsupported: Shows it.
     """
+    check_text("a content type", given)
     if not _CONTENT_TYPE.fullmatch(given):
         raise Unsupported(store, key, f"content type {shown(given)!r}")
 
@@ -73,11 +79,24 @@ def check_header(store: str, key: str, name: str, given: str | None) -> None:
     Raises:
         Unsupported: Shows it.
     """
-    if given is not None and not _HEADER.fullmatch(given):
+    if given is None:
+        return
+    check_text(name, given)
+    if not _HEADER.fullmatch(given):
         raise Unsupported(store, key, f"{name} {shown(given)!r}")
 
 
 def attachment(filename: str) -> str:
-    """The content disposition with which a browser saves an object as *filename* (RFC 6266)."""
+    """The content disposition with which a browser saves an object as *filename* (RFC 6266).
+
+    Raises:
+        ValueError: It has half a surrogate pair, which no header can say.
+        TypeError: It is no text.
+    """
+    check_text("a file name", filename)
+    if any(unicodedata.category(character) == "Cs" for character in filename):
+        raise ValueError(
+            "the file name holds half a surrogate pair: replace what cannot be encoded"
+        )
     plain = "".join(each if each in _TOKEN else "_" for each in filename)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

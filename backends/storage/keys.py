@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from uploadmill.errors import InvalidKey
 
@@ -22,10 +23,35 @@ def check_key(store: str, key: str) -> None:
 
     Raises:
         InvalidKey: Says what is wrong with it.
+        TypeError: It is no text.
     """
+    check_text("a key", key)
     problem = _too_long(key, MAX_KEY) or next(filter(None, map(_wrong_with, key.split("/"))), None)
     if problem:
         raise InvalidKey(store, shown(key), problem)
+
+
+def check_keys(store: str, keys: Iterable[str]) -> None:
+    """Refuse all of them where one is none.
+
+    Raises:
+        InvalidKey: Says which one, and what is wrong with it.
+        TypeError: One of them is no text.
+    """
+    for key in keys:
+        if isinstance(key, Iterable) and not isinstance(key, str | bytes):
+            raise TypeError("delete takes keys one by one: delete(*keys), or delete_many(keys)")
+        check_key(store, key)
+
+
+def check_text(what: str, given: object) -> None:
+    """Refuse what is no text, as *what*.
+
+    Raises:
+        TypeError: Says what it is instead.
+    """
+    if not isinstance(given, str):
+        raise TypeError(f"{what} is a str; this is a {type(given).__name__}")
 
 
 def check_prefix(store: str, prefix: str) -> None:
@@ -33,7 +59,9 @@ def check_prefix(store: str, prefix: str) -> None:
 
     Raises:
         InvalidKey: Says what is wrong with it.
+        TypeError: It is no text.
     """
+    check_text("a prefix", prefix)
     *folders, last = prefix.split("/")
     problem = (
         _too_long(prefix, MAX_KEY)

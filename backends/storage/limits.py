@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uploadmill.errors import UnsupportedMedia
+from uploadmill.errors import InvalidSettings, UnsupportedMedia
 
 
 class Limits:
@@ -13,6 +13,9 @@ class Limits:
     Args:
         allowed_extensions: Such as ``jpg`` or ``.tar.gz``, in any case. None: all.
         max_file_size: In bytes. None: any.
+
+    Raises:
+        InvalidSettings: The extensions are one text, or the size is no number of bytes.
     """
 
     def __init__(
@@ -20,11 +23,9 @@ class Limits:
         allowed_extensions: Iterable[str] | None = None,
         max_file_size: int | None = None,
     ) -> None:
-        self._endings = (
-            None
-            if allowed_extensions is None
-            else tuple(f".{each.strip().lstrip('.').lower()}" for each in allowed_extensions)
-        )
+        self._endings = None if allowed_extensions is None else _endings(allowed_extensions)
+        if not isinstance(max_file_size, int | None) or (max_file_size or 0) < 0:
+            raise InvalidSettings("max_file_size is a number of bytes, 0 or more")
         self._max_file_size = max_file_size
 
     def check_extension(self, store: str, key: str) -> None:
@@ -52,3 +53,12 @@ class Limits:
         if least < 0 or not allowed:
             raise ValueError("no upload can have such a size: compare min_size and max_size")
         return allowed
+
+
+def _endings(allowed: Iterable[str]) -> tuple[str, ...]:
+    """What keys may end in; a text would be taken letter by letter."""
+    listed = [] if isinstance(allowed, str | bytes) else [*allowed]
+    bare = [each.strip().lstrip(".").lower() if isinstance(each, str) else "" for each in listed]
+    if isinstance(allowed, str | bytes) or not all(bare):
+        raise InvalidSettings("allowed_extensions is a list, such as ['jpg', 'png']")
+    return tuple(f".{each}" for each in bare)

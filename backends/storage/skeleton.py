@@ -14,18 +14,14 @@ from uploadmill.backends.storage.derived import Derived
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.hashing import HashingReader, VerifiedReader
-from uploadmill.backends.storage.headers import (
-    attachment,
-    check_content_type,
-    check_header,
-    check_metadata,
-)
-from uploadmill.backends.storage.keys import check_key
+from uploadmill.backends.storage.headers import check_content_type
+from uploadmill.backends.storage.keys import check_key, check_keys
 from uploadmill.backends.storage.limits import Limits
 from uploadmill.backends.storage.listing import Page, PagedListing
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader, Reader
 from uploadmill.backends.storage.sources import Source, opener
+from uploadmill.backends.storage.terms import check_put, disposition, level
 from uploadmill.errors import ObjectChanged, ObjectExists, ObjectNotFound, Unsupported
 from uploadmill.store_url import check_public
 
@@ -75,14 +71,20 @@ class Skeleton(Derived):
     ) -> ObjectStat:
         """See :meth:`Storage.put`."""
         self._check_new(key)
-        check_metadata(self.name, key, metadata or {})
-        check_header(self.name, key, "cache control", cache_control)
-        check_header(self.name, key, "content disposition", content_disposition)
-        if content_type is not None:
-            check_content_type(self.name, key, content_type)
-        if access is not None:
-            self._must_have(Feature.ACCESS_LEVELS, key)
+        check_put(
+            self.name,
+            key,
+            content_type=content_type,
+            metadata=metadata,
+            cache_control=cache_control,
+            content_disposition=content_disposition,
+            sha256=sha256,
+            max_size=max_size,
+        )
         again = opener(source)
+        if access is not None:
+            access = level(access)
+            self._must_have(Feature.ACCESS_LEVELS, key)
         with again() as stream:
             reader = HashingReader(stream, self._limits.size(max_size))
             kind = content_type or content_type_of(reader.peek(HEAD), key)
@@ -125,8 +127,7 @@ class Skeleton(Derived):
 
     def delete(self, *keys: str, if_match: str | None = None) -> None:
         """See :meth:`Storage.delete`."""
-        for key in keys:
-            check_key(self.name, key)
+        check_keys(self.name, keys)
         if if_match is not None:
             with suppress(ObjectNotFound):
                 self._delete_state(only(keys), if_match)
@@ -168,12 +169,10 @@ class Skeleton(Derived):
     def url(self, key: str, *, expires: float | None = None, filename: str | None = None) -> Any:
         """See :meth:`Storage.url`."""
         check_key(self.name, key)
+        shown = disposition(expires, filename)
         if expires is None:
-            if filename is not None:
-                raise ValueError("only a signed address has a file name; say how long it lasts")
             return public_address(self._shown_at, self._public_key(key))
-        check_lasting(expires)
-        return self._signed_url(key, expires, attachment(filename) if filename else None)
+        return self._signed_url(key, expires, shown)
 
     def presign_upload(
         self,
@@ -199,7 +198,7 @@ class Skeleton(Derived):
     def set_access(self, key: str, access: Access) -> None:
         """See :meth:`Storage.set_access`."""
         check_key(self.name, key)
-        self._set_access(key, access)
+        self._set_access(key, level(access))
 
     def close(self) -> None:
         """See :meth:`Storage.close`; nothing is open unless a back end says otherwise."""
