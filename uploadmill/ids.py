@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 import uuid
+
+_NONCE = re.compile(r"[0-9a-f]{16}")
 
 
 def new_job_id() -> str:
@@ -27,16 +30,22 @@ def derived_job_id(*parts: str) -> str:
 
 
 def is_job_id(text: str) -> bool:
-    """Whether *text* is a job id in its one canonical form."""
+    """Whether *text* is a job id in its one canonical form; others' random UUIDs are none."""
     try:
-        return str(uuid.UUID(text)) == text
+        parsed = uuid.UUID(text)
     except ValueError:
         return False
+    return str(parsed) == text and parsed.version in (7, 8)
 
 
 def new_nonce() -> str:
     """64 random bits as 16 hex digits: tells one producer attempt or one lease from another."""
     return secrets.token_hex(8)
+
+
+def is_nonce(text: str) -> bool:
+    """Whether *text* has the form of a nonce."""
+    return _NONCE.fullmatch(text) is not None
 
 
 def _stamped(value: int, version: int) -> int:

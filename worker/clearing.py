@@ -6,6 +6,7 @@ A workspace is no promise: a job that finds its own gone starts over from ``pin`
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ log = logging.getLogger("uploadmill.workspaces")
 
 #: What a folder is called while it is deleted.
 DROPPED = ".dropped-"
+
+#: What a workspace's folder is called: after the claim that made it, and perhaps being deleted.
+_NAME = re.compile(rf"({re.escape(DROPPED)})*[0-9a-f]{{16}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,8 @@ def workspaces_in(jobs: Path) -> Iterator[Workspace]:
     for job in _folders(jobs):
         if is_job_id(job.name):
             for path in _folders(job):
-                yield _measured(path, job.name)
+                if _NAME.fullmatch(path.name):
+                    yield _measured(path, job.name)
             with suppress(OSError):
                 job.rmdir()  # where it was left empty
 

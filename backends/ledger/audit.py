@@ -16,11 +16,10 @@ from itertools import groupby, islice
 from operator import attrgetter
 
 from uploadmill.backends.ledger.audit_look import Finding, Kind, Traces, look
-from uploadmill.backends.ledger.gc_outputs import is_ours
 from uploadmill.backends.ledger.gc_report import Pile
+from uploadmill.backends.ledger.own_keys import document_of, output_of
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.unfinished import KeepsParts
-from uploadmill.ids import is_job_id
 from uploadmill.job import Placement
 from uploadmill.wire import OUTCOMES
 
@@ -121,16 +120,15 @@ def _stored(settler: Settler, placed: Placement, job_id: str = "") -> Iterator[T
         stores.at(placed).list(prefix),
         key=lambda stat: stat.key.removeprefix(stores.prefix).partition("/")[0],
     ):
-        if is_job_id(found_id):
-            ours = [stat for stat in objects if is_ours(stores, stat.key, found_id)]
-            if ours:
-                yield Traces(found_id, {placed: ours})
+        ours = [stat for stat in objects if output_of(stores, stat.key)]
+        if ours:
+            yield Traces(found_id, {placed: ours})
 
 
 def _decided(settler: Settler) -> Iterator[Traces]:
     for stat in settler.stores.staging.list(OUTCOMES):
-        job_id = stat.key.removeprefix(OUTCOMES).removesuffix(".json")
-        if is_job_id(job_id):
+        job_id = document_of(OUTCOMES, stat.key)
+        if job_id is not None:
             yield Traces(job_id, outcome=True)
 
 
@@ -157,5 +155,6 @@ def _parts(settler: Settler) -> Iterator[Finding]:
     for placed in (Placement.PRIMARY, Placement.SECONDARY):
         store = stores.at(placed)
         for upload in store.unfinished(stores.prefix) if isinstance(store, KeepsParts) else ():
-            if (now - upload.begun).total_seconds() > grace:
+            old = (now - upload.begun).total_seconds() > grace
+            if old and output_of(stores, upload.key):
                 yield Finding("parts", placed.value, upload.key)

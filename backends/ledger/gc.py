@@ -1,31 +1,31 @@
 """Collect what nobody needs any more: nothing stays for ever, nothing goes too early.
 
 Everything here may run beside producers and workers, may be killed anywhere and may be repeated.
-It never touches an object that does not lie where uploadmill puts objects of its own.
+It never touches an object whose key has not the form of those that uploadmill itself writes.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 
 from uploadmill.backends.ledger.decisions import Decision
 from uploadmill.backends.ledger.gc_outputs import collect_leftovers, collect_outcomes
 from uploadmill.backends.ledger.gc_report import Broom, Collected
+from uploadmill.backends.ledger.own_keys import Form, forms, staged_of
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.unfinished import KeepsParts
-from uploadmill.ids import is_job_id
 from uploadmill.job import Placement
 from uploadmill.wire import UPLOADS
 
 log = logging.getLogger("uploadmill.gc")
 
-#: What is written into the staging store to learn its time; always the same, so none can pile up.
-CLOCK = "gc/clock"
+#: What is written into the staging store to learn its time; always the same, so none can pile up,
+#: and nobody else's.
+CLOCK = "gc/uploadmill-clock"
 
 
 def collect(settler: Settler, *, dry_run: bool = True, orphans: bool = False) -> Collected:
@@ -48,9 +48,9 @@ def collect(settler: Settler, *, dry_run: bool = True, orphans: bool = False) ->
     for placed in (Placement.PRIMARY, Placement.SECONDARY):
         with broom.part(f"outputs in {placed}"):
             collect_leftovers(broom, placed, orphans=orphans)
-    for store, prefix in _written_by_us(settler):
+    for store, prefix, form in forms(settler.stores):
         with broom.part(f"parts in {store.name}"):
-            collect_parts(broom, store, prefix)
+            collect_parts(broom, store, prefix, form)
     report = broom.report
     counts: dict[str, int] = {kind: pile.count for kind, pile in report.piles.items()}
     log.info("collection_ended", extra={"dry_run": dry_run, **counts})
@@ -74,7 +74,7 @@ def collect_staged(broom: Broom) -> None:
     age = broom.settler.ledger.constants.stage_grace
     staging = broom.settler.stores.staging
     old = (stat for stat in staging.list(UPLOADS) if broom.old(stat.modified, age))
-    for job_id, found in groupby(old, key=lambda stat: _job_of(stat.key)):
+    for job_id, found in groupby(old, key=lambda stat: staged_of(stat.key)):
         if job_id is not None:
             with broom.job(job_id):
                 broom.take("staged", staging, _unneeded(broom, job_id, list(found)))
@@ -96,29 +96,21 @@ def _keeps_bytes(decision: Decision | None, now: datetime) -> bool:
     return keep_until is not None and keep_until > now
 
 
-def _job_of(key: str) -> str | None:
-    """Whose staged bytes these are; None for what a web app keeps under ``uploads/`` itself."""
-    job_id, slash, nonce = key.removeprefix(UPLOADS).partition("/")
-    return job_id if slash and nonce and is_job_id(job_id) else None
+def collect_parts(broom: Broom, store: Storage, prefix: str, form: Form) -> None:
+    """Parts of our uploads that were broken off long ago: no list shows them, and they cost.
 
-
-def collect_parts(broom: Broom, store: Storage, prefix: str) -> None:
-    """Parts of uploads that were broken off long ago: no list shows them, and they cost."""
+    Args:
+        broom: Takes them.
+        store: Where they may be.
+        prefix: What all of our keys there start with; it only makes the list shorter.
+        form: Tells our keys from others'.
+    """
     if not isinstance(store, KeepsParts):
         return
     for upload in store.unfinished(prefix):
-        if broom.old(upload.begun, broom.settler.ledger.constants.stage_grace):
+        if form(upload.key) and broom.old(upload.begun, broom.settler.ledger.constants.stage_grace):
             broom.count("parts", upload.key)
             if not broom.report.dry_run:
                 extra = {"kind": "parts", "store": store.name, "keys": [upload.key]}
                 log.info("collected", extra=extra)
                 store.abort(upload)
-
-
-def _written_by_us(settler: Settler) -> Iterator[tuple[Storage, str]]:
-    """Each store, and what the keys of all that we write there start with."""
-    stores = settler.stores
-    yield stores.staging, UPLOADS
-    yield stores.primary, stores.prefix
-    yield stores.secondary, stores.prefix
-    yield stores.quarantine, ""

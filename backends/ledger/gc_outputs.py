@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from itertools import groupby
 
 from uploadmill.backends.ledger.decisions import Decision
 from uploadmill.backends.ledger.gc_report import Broom
+from uploadmill.backends.ledger.own_keys import document_of, output_of, quarantined_of
 from uploadmill.backends.ledger.record import Record
 from uploadmill.backends.ledger.whole import is_whole
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import ObjectNotFound
-from uploadmill.ids import is_job_id
 from uploadmill.job import JobState, Outcome, Placement
 from uploadmill.wire import OUTCOMES, UPLOADS
-
-#: How ``commit`` names what it puts; anything else in an output store is not ours.
-_OUTPUT = re.compile(r"[a-z][a-z0-9_-]{0,62}-[0-9a-f]{32}\.[a-z0-9]+")
 
 #: Ends after which a copy in quarantine is only a killed run's. Of a stored job it is evidence.
 _NOT_QUARANTINED = (JobState.REJECTED, JobState.FAILED, JobState.CANCELLED)
@@ -31,8 +27,8 @@ def collect_outcomes(broom: Broom) -> None:
     """
     settler = broom.settler
     for stat in settler.stores.staging.list(OUTCOMES):
-        job_id = stat.key.removeprefix(OUTCOMES).removesuffix(".json")
-        if not is_job_id(job_id):
+        job_id = document_of(OUTCOMES, stat.key)
+        if job_id is None:
             continue
         if not broom.old(stat.modified, settler.ledger.constants.tombstone_keep):
             continue
@@ -57,7 +53,8 @@ def _retire(broom: Broom, decision: Decision) -> None:
     _take_outputs(broom, stores.primary, outcome, named=False)
     _take_outputs(broom, stores.secondary, outcome, named=_is_whole(stores, outcome))
     if outcome.state in _NOT_QUARANTINED:
-        copies = list(stores.quarantine.list(f"{outcome.job.id}/"))
+        beside = stores.quarantine.list(f"{outcome.job.id}/")
+        copies = [stat for stat in beside if quarantined_of(stat.key)]
         broom.take("quarantine", stores.quarantine, copies)
 
 
@@ -79,7 +76,7 @@ def _take_outputs(broom: Broom, store: Storage, outcome: Outcome, *, named: bool
     found = [
         stat
         for stat in store.list(stores.output_key(outcome.job.id, ""))
-        if stat.key not in keep and is_ours(stores, stat.key, outcome.job.id)
+        if stat.key not in keep and output_of(stores, stat.key)
     ]
     _take(broom, store, found, stores.result_key(outcome.job.id))
 
@@ -110,12 +107,6 @@ def _is_whole(stores: Stores, outcome: Outcome) -> bool:
     return is_whole(stores, stores.primary, outcome.result)
 
 
-def is_ours(stores: Stores, key: str, job_id: str) -> bool:
-    """Whether a key of this job is one that we put: nothing else is ever deleted."""
-    name = key.removeprefix(stores.output_key(job_id, ""))
-    return name == "result.json" or _OUTPUT.fullmatch(name) is not None
-
-
 def collect_leftovers(broom: Broom, placed: Placement, *, orphans: bool) -> None:
     """Outputs without a result beside them: what killed runs have put, and nobody will read.
 
@@ -129,13 +120,8 @@ def collect_leftovers(broom: Broom, placed: Placement, *, orphans: bool) -> None
     """
     stores = broom.settler.stores
     store = stores.at(placed)
-
-    def job_of(stat: ObjectStat) -> str | None:
-        job_id = stat.key.removeprefix(stores.prefix).partition("/")[0]
-        known = is_job_id(job_id) and is_ours(stores, stat.key, job_id)
-        return job_id if known else None
-
-    for job_id, objects in groupby(store.list(stores.prefix), key=job_of):
+    listed = store.list(stores.prefix)
+    for job_id, objects in groupby(listed, key=lambda stat: output_of(stores, stat.key)):
         found = list(objects)
         if job_id is None or not _is_left(broom, job_id, found):
             continue

@@ -10,8 +10,8 @@ from itertools import groupby, islice
 from pydantic import ValidationError
 
 from uploadmill.backends.ledger import heal_queue
-from uploadmill.backends.ledger.gc_outputs import is_ours
 from uploadmill.backends.ledger.heal import Did, Healer
+from uploadmill.backends.ledger.own_keys import output_of
 from uploadmill.backends.ledger.record import Ended, Record
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage.breaker import admitted
@@ -22,7 +22,6 @@ from uploadmill.errors import (
     StorageUnavailable,
     UploadmillError,
 )
-from uploadmill.ids import is_job_id
 from uploadmill.job import Placement
 from uploadmill.settings import HealSettings
 
@@ -197,7 +196,7 @@ def _on_secondary(settler: Settler) -> Iterator[tuple[str, set[str]]]:
         (stat.key for stat in stores.secondary.list(stores.prefix)),
         key=lambda key: key.removeprefix(stores.prefix).partition("/")[0],
     ):
-        keys = {key for key in objects if is_job_id(job_id) and is_ours(stores, key, job_id)}
+        keys = {key for key in objects if output_of(stores, key)}
         if keys:
             yield job_id, keys
 

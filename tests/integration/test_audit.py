@@ -228,22 +228,26 @@ def test_a_document_of_a_newer_version_is_told(settler, stores):
     assert found(settler) == [("unreadable", "staging", f"{OUTCOMES}{job.id}.json")]
 
 
+JOB_ID = new_job_id()
+
+
 class WithParts(MemoryStorage):
     """A store in which uploads by parts were begun."""
 
     def unfinished(self, prefix=""):
         for hours in (23, 25):
             begun = datetime.now(UTC) - timedelta(hours=hours)
-            yield UnfinishedUpload(f"{prefix}of-{hours}-hours", "id", begun)
+            for key in (f"{JOB_ID}/large-{hours:032}.bin", f"theirs-of-{hours}-hours"):
+                yield UnfinishedUpload(prefix + key, "id", begun)
 
     def abort(self, _):
         raise AssertionError("an audit changes nothing")
 
 
-def test_parts_of_an_upload_that_was_broken_off_are_found(ledger):
+def test_parts_of_an_upload_of_ours_that_was_broken_off_are_found(ledger):
     settler = Settler(ledger, replace(memory_stores(), primary=WithParts("primary")))
 
-    assert found(settler) == [("parts", "primary", "media/of-25-hours")]
+    assert found(settler) == [("parts", "primary", f"media/{JOB_ID}/large-{25:032}.bin")]
 
 
 def test_nothing_is_changed(settler, stores, ledger):

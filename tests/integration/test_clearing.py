@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from services.timed_ledger import NODE, OTHER_NODE, accepted, brought_to, finished
@@ -126,8 +127,11 @@ def test_a_dry_run_only_counts(ledger, workspaces, clear):
     assert unknown.exists()
 
 
-def test_what_another_hand_put_there_is_not_touched(workspaces, clear):
-    foreign = put(workspaces.jobs / "lost+found" / "x")
+@pytest.mark.parametrize(
+    "place", ["lost+found/x", f"{uuid4()}/0123456789abcdef", f"{new_job_id()}/logs"]
+)
+def test_what_another_hand_put_there_is_not_touched(workspaces, clear, place):
+    foreign = put(workspaces.jobs / place)
     (workspaces.jobs / "a file").touch()
     clear()
     assert foreign.exists()

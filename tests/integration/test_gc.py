@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from services.memory_stores import (
@@ -20,11 +21,12 @@ from services.memory_stores import (
 from services.producers import after, aged, enqueue, memory_uploads
 from services.timed_ledger import OTHER_SHA256, SHA256, brought_to, claimed, new_job
 
+from uploadmill.backends.ledger.decisions import upload_key
 from uploadmill.backends.ledger.gc import collect, store_time
 from uploadmill.backends.ledger.proposals import cancelled
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.errors import AcceptanceUnknown, StorageUnavailable
-from uploadmill.ids import new_job_id
+from uploadmill.ids import new_job_id, new_nonce
 from uploadmill.job import Placement
 from uploadmill.producer import staging as producers_staging
 from uploadmill.settings import LedgerSettings
@@ -131,7 +133,7 @@ def test_every_deletion_is_logged_before_it_happens(settler, staging, caplog):
 
 def test_bytes_that_an_envelope_names_stay_and_its_losers_go(settler, staging):
     job = enqueued(settler)
-    staged(settler, f"{UPLOADS}{job.id}/joiner")
+    staged(settler, upload_key(job.id, new_nonce()))
     age(staging, 20 * DAY)
 
     assert swept(settler) == {"staged": 1}
@@ -169,8 +171,14 @@ def test_bytes_left_by_a_clean_up_that_died_go(settler, staging):
         "uploads/7/holiday.jpg",
         "uploads/holiday.jpg",
         f"uploads/{new_job_id()}",
-        f"drafts/{new_job_id()}/x",
+        f"uploads/{new_job_id()}/holiday.jpg",
+        f"uploads/{new_job_id()}/{new_nonce()}/1",
+        f"uploads/{uuid4()}/{new_nonce()}",
+        f"drafts/{new_job_id()}/{new_nonce()}",
+        f"{new_job_id()}/{new_nonce()}",
+        f"outcomes/{new_job_id()}",
         "quarantine/x",
+        "gc/clock",
     ],
 )
 def test_what_a_web_app_keeps_there_itself_is_not_ours(settler, staging, key):
@@ -488,15 +496,19 @@ def test_a_quarantined_job_keeps_its_copy(settler):
     assert len(settler.stores.quarantine.keys()) == 1
 
 
-def test_a_copy_of_a_job_that_was_cancelled_meanwhile_goes(settler):
+def test_a_copy_of_a_job_that_was_cancelled_meanwhile_goes_and_nothing_beside_it(settler):
     job = enqueued(settler)
     quarantined_copy(settler, job)
+    beside = f"{job.id}/report-of-an-analyst.txt"
+    settler.stores.quarantine.put(beside, b"not ours")
     settler.cancel(job.id)
     settler.stores.staging.delete(job.staged.key)
+    settler.stores.staging.put(f"{OUTCOMES}{job.id}", b"not ours: it does not end in .json")
     age_all(settler, MONTH)
 
     assert swept(settler) == {"quarantine": 1, "outcomes": 1}
-    assert settler.stores.quarantine.keys() == set()
+    assert settler.stores.quarantine.keys() == {beside}
+    assert settler.stores.staging.keys() == {f"{OUTCOMES}{job.id}"}
 
 
 # -- what killed runs left ----------------------------------------------------------------

@@ -25,18 +25,19 @@ from services.remote_stores import (
 )
 from services.s3_stores import BUCKET, HEAD, PART, SERVER_FAULTS, STARTED, boto, new_store, xml
 from services.seaweed import Seaweed, seaweed
+from services.shared_store import broken_keys, shared_keys
 from services.waiting import eventually
 
 from uploadmill.backends.ledger.gc import collect_parts
 from uploadmill.backends.ledger.gc_report import Broom
 from uploadmill.backends.ledger.ledger import Ledger
+from uploadmill.backends.ledger.own_keys import forms
 from uploadmill.backends.ledger.settle import Settler
 from uploadmill.backends.storage import s3_client
 from uploadmill.backends.storage.contract import run_contract
 from uploadmill.backends.storage.contract_ground import MadeUp, digest
 from uploadmill.backends.storage.contract_put import METADATA
 from uploadmill.backends.storage.hashing import HashingReader
-from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.backends.storage.per_process import PerProcess
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.backends.storage.s3 import S3Storage
@@ -639,24 +640,32 @@ def test_an_upload_that_was_broken_off_can_be_found_and_forgotten(store):
     assert isinstance(storage, KeepsParts)
 
 
-def test_the_collection_forgets_old_parts_below_our_own_prefixes(store, redis_url):
+def test_the_collection_forgets_old_parts_of_our_own_keys(store, redis_url):
+    # Given one bucket for every role, which a web app uses too, and uploads of both broken off
     storage = store()
-    broken_off(storage, "uploads/x/y")
-    broken_off(storage, "media/x/y")
-    broken_off(storage, "theirs/x/y")
-    others = map(MemoryStorage, ("primary", "secondary", "quarantine"))
+    stores = Stores(storage, storage, storage, storage)
+    ours, theirs = broken_keys(stores), shared_keys()
+    for key in (*ours, *theirs):
+        broken_off(storage, key)
     with closing(Ledger(redis_url, LedgerSettings())) as ledger:
-        settler = Settler(ledger, Stores(storage, *others, prefix="media/"))
-        broom = Broom(settler, datetime.now(UTC) + timedelta(hours=23), dry_run=False)
-        collect_parts(broom, storage, "uploads/")
+        broom = Broom(
+            Settler(ledger, stores), datetime.now(UTC) + timedelta(hours=23), dry_run=False
+        )
+
+        def collect_all():
+            for each in forms(stores):
+                collect_parts(broom, *each)
+
+        # When they are not old enough, nothing goes
+        collect_all()
         assert broom.report.piles == {}
 
+        # And when they are, ours
         broom.now += timedelta(hours=2)
-        collect_parts(broom, storage, "uploads/")
-        collect_parts(broom, storage, "media/")
+        collect_all()
 
-    assert broom.report.piles["parts"].sample == ["uploads/x/y", "media/x/y"]
-    assert [upload.key for upload in storage.unfinished()] == ["theirs/x/y"]
+    assert sorted(broom.report.piles["parts"].sample) == sorted(ours)
+    assert sorted(upload.key for upload in storage.unfinished()) == sorted(theirs)
 
 
 def test_the_parts_of_an_outage_are_an_outage(store):

@@ -50,7 +50,8 @@ def test_a_derived_id_depends_on_every_part_and_where_it_ends():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "../../etc", new_job_id().upper(), f"{{{new_job_id()}}}"]
+    "text",
+    ["", "x", "../../etc", new_job_id().upper(), f"{{{new_job_id()}}}", str(uuid.uuid4())],
 )
 def test_what_is_no_canonical_id_is_none(text):
     assert not is_job_id(text)

@@ -39,9 +39,9 @@ def gc(*, delete: bool, dry_run: bool, orphans: bool, as_json: bool) -> None:
     """Collect what nobody needs any more.
 
     Looks into all stores and this node's workspaces. Nothing is deleted without --delete, and
-    nothing outside uploadmill's own prefixes at all. Orphaned outputs are shown, and deleted with
-    --orphans alone: somebody else may have put them there. The exit status is 1 where a store was
-    out: then the rest is for next time.
+    nothing at all whose key has not the form of uploadmill's own. Orphaned outputs are shown, and
+    deleted with --orphans alone: somebody else may have put them there. The exit status is 1 where
+    a store was out: then the rest is for next time.
     """
     if dry_run and delete:
         raise click.UsageError("--dry-run and --delete exclude each other")
