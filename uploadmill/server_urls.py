@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 #: What ends a part of an address, and must be written otherwise where it belongs to a password.
 ESCAPES = "in a password write %2F for '/', %23 for '#', %3F for '?', %40 for '@'"
 
+PORT = "a port is a number from 1 to 65535"
+
 _REDIS = ("redis", "rediss")
 _RABBITMQ = ("amqp", "amqps", "pyamqp")
 
@@ -51,7 +53,7 @@ def scanner_address(address: str) -> str:
     Raises:
         ValueError: It is not.
     """
-    parts = _split(address)
+    parts = _split(address, PORT)
     if parts.scheme == "unix":
         complete = address.startswith("unix:///")
     else:
@@ -65,7 +67,7 @@ def _server(url: str, schemes: tuple[str, ...], form: str) -> SplitResult:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in schemes:
         raise ValueError(f"not an address that is known; write {form}")
-    parts = _split(url)
+    parts = _split(url, f"{PORT}; {ESCAPES}")
     if parts.fragment or (scheme != "unix" and "@" in parts.path + parts.query):
         raise ValueError(f"it ends before it should; {ESCAPES}")
     return parts
@@ -77,17 +79,12 @@ def _check_database(parts: SplitResult) -> None:
         raise ValueError(f"behind the last '/' stands a database's number; {ESCAPES}")
 
 
-def _split(url: str) -> SplitResult:
-    """The parts of *url*, whose port is none or a number that a port can have.
-
-    Raises:
-        ValueError: It cannot be taken apart.
-    """
+def _split(url: str, mistake: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         port = 0
     if port == 0:
-        raise ValueError(f"a port is a number from 1 to 65535; {ESCAPES}")
+        raise ValueError(mistake)
     return parts

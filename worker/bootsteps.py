@@ -86,8 +86,23 @@ class CrashStep(StartStopStep):
         CrashReporter(ledger, worker.app.crashes).start()
 
 
+class SettingsStep(Step):
+    """Refuses to start with settings with which jobs could only fail."""
+
+    def __init__(self, worker: Any, **_: Any) -> None:
+        # With it come the decoders, which a producer's command line does not have.
+        from uploadmill.worker.usable import insist_usable  # noqa: PLC0415
+
+        try:
+            insist_usable(worker.app.settings)
+        except InvalidSettings as error:
+            sys.exit(f"Error: {error}")
+
+
 class AgreementStep(Step):
     """Refuses to start beside workers that have set otherwise what all must have set alike."""
+
+    requires = (SettingsStep,)
 
     def __init__(self, worker: Any, **_: Any) -> None:
         settings = worker.app.settings
@@ -234,6 +249,7 @@ class CanaryStep(StartStopStep):
 
 
 STEPS = (
+    SettingsStep,
     AgreementStep,
     EventsFlag,
     SweeperStep,

@@ -31,7 +31,15 @@ def explained() -> Iterator[None]:
 def configuration() -> dict[str, Any]:
     """Celery's configuration, asked for when it is first needed."""
     with explained():
-        return celery_settings(app.settings)
+        settings = app.settings
+        try:
+            return celery_settings(settings)
+        except InvalidSettings:
+            # The rest of what is wrong would only be found at the next start.
+            from uploadmill.worker.usable import insist_usable  # noqa: PLC0415 - imports decoders
+
+            insist_usable(settings)
+            raise
 
 
 # A name and not the class: importing it takes half of Celery's worker along.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings
@@ -37,8 +37,28 @@ def hard_limit(settings: Settings) -> float:
     return limit
 
 
+def insist_on_broker(settings: Settings) -> None:
+    """Let kombu read the broker's address; it connects to nothing.
+
+    Raises:
+        InvalidSettings: The address has options that kombu does not take.
+    """
+    try:
+        Connection(settings.broker_url).release()
+    except (TypeError, ValueError, KeyError):
+        raise InvalidSettings(
+            "broker_url (where unset, redis_url): behind its '?' is an option, or a value of one, "
+            "that Celery cannot take"
+        ) from None
+
+
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """Celery's configuration for a worker."""
+    """Celery's configuration for a worker.
+
+    Raises:
+        InvalidSettings: There can be none, for its limits or its broker.
+    """
+    insist_on_broker(settings)
     return {
         # Celery itself lets CELERY_BROKER_URL win over everything but these two.
         "broker_read_url": settings.broker_url,

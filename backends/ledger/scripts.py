@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from uploadmill.errors import LedgerUnavailable
+from uploadmill.errors import InvalidSettings, LedgerUnavailable
 
 #: How redis-py raises that Redis does not serve us now: an outage, not a mistake of ours.
 _OUTAGES = (
@@ -55,16 +55,10 @@ _TRANSITION = "return cjson.encode((function()\n{}\nend)())"
 Wait = tuple[str, int] | tuple[str, int, int]
 
 
-class Scripts:
-    """The scripts of ``lua/`` on one Redis database.
-
-    Args:
-        url: The Redis to use.
-        timeout: Seconds to wait for one answer.
-    """
-
-    def __init__(self, url: str, timeout: float) -> None:
-        self.redis = redis.Redis.from_url(
+def _client(url: str, timeout: float) -> redis.Redis:
+    """A client that repeats nothing; it connects when it is first used."""
+    try:
+        client = redis.Redis.from_url(
             url,
             decode_responses=True,
             protocol=2,
@@ -74,6 +68,28 @@ class Scripts:
             # Callers repeat with the same nonce; a hidden repetition would only hide the outage.
             retry=Retry(NoBackoff(), 0),
         )
+        # An option that no connection takes would else break the first call.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (TypeError, ValueError):
+        raise InvalidSettings(
+            "redis_url: behind its '?' is an option, or a value of one, that redis-py cannot take"
+        ) from None
+    return client
+
+
+class Scripts:
+    """The scripts of ``lua/`` on one Redis database.
+
+    Args:
+        url: The Redis to use.
+        timeout: Seconds to wait for one answer.
+
+    Raises:
+        InvalidSettings: The address has options that there are not.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.redis = _client(url, timeout)
         self._scripts: dict[str, tuple[str, str]] = {}
         #: Connections that have answered, and when; any thread may take one.
         self._resting: list[tuple[Any, float]] = []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import InvalidSettings
+from uploadmill.mistakes import noted, refuse
 from uploadmill.settings import Settings
-from uploadmill.settings_stores import StoreSettings
+from uploadmill.settings_stores import ROLES, StoreSettings
 from uploadmill.store_url import FORMS, url_options
 
 
@@ -76,16 +77,37 @@ def storage_from(settings: StoreSettings, name: str) -> Storage:
     return open_storage(settings.url, name=name, read_timeout=settings.timeout, **options)
 
 
-def stores_from(settings: Settings) -> Stores:
-    """The four stores by role, as the settings describe them."""
+def stores_from(settings: Settings, needed: Collection[str] = ROLES) -> Stores:
+    """The stores by role, as the settings describe them; those not *needed* cannot be used.
+
+    Raises:
+        InvalidSettings: With everything for which one of them cannot be opened.
+    """
+    opened: dict[str, Storage] = {}
+    mistakes: list[str] = []
+    for role in ROLES:
+        with noted(mistakes):
+            store = storage_from(getattr(settings, role), role) if role in needed else _Left(role)
+            opened[role] = cast("Storage", store)
+    refuse("the stores cannot be opened as the settings describe them", mistakes)
     prefix = settings.prefix.strip("/")
     return Stores(
-        staging=storage_from(settings.staging, "staging"),
-        primary=storage_from(settings.primary, "primary"),
-        secondary=storage_from(settings.secondary, "secondary"),
-        quarantine=storage_from(settings.quarantine, "quarantine"),
+        staging=opened["staging"],
+        primary=opened["primary"],
+        secondary=opened["secondary"],
+        quarantine=opened["quarantine"],
         prefix=f"{prefix}/" if prefix else "",
     )
+
+
+class _Left:
+    """Stands for a store that was left alone: its package or key file may not even be here."""
+
+    def __init__(self, role: str) -> None:
+        self.name = role
+
+    def __getattr__(self, method: str) -> Any:
+        raise LookupError(f"{method}: the store {self.name!r} was not opened, as nobody needed it")
 
 
 def _read(url: str, name: str) -> tuple[str, dict[str, str]]:
@@ -110,6 +132,12 @@ def _construct(scheme: str, name: str, options: dict[str, Any]) -> Storage:
             f"storage {name!r}: an option that {scheme} stores do not have, or one that they "
             "need is missing; given: " + (", ".join(sorted(options)) or "none")
         ) from error
+    except ValueError:
+        # Which one is not said, nor why: its text may hold a secret.
+        raise InvalidSettings(
+            f"storage {name!r}: an option has a value that {scheme} stores cannot take; given: "
+            + (", ".join(sorted(options)) or "none")
+        ) from None
 
 
 def _class_of(kind: _Kind, name: str) -> Callable[..., Storage]:

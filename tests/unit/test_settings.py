@@ -103,7 +103,7 @@ def test_all_mistakes_come_at_once_with_alternatives(tmp_path):
         "ledger.crash_max: Input should be a valid integer",
         "ledger.workspace_max: deadline (999999 s) must be below workspace_max (172800 s)",
         "ledger.tombstone_keep: keep_failed (1e+07 s) must be below tombstone_keep",
-        "scanner.address: a port is a number from 1 to 65535",
+        "scanner.address: a port is a number from 1 to 65535\n",
         "scanner.timeout: Input should be greater than 0",
         "UPLOADMILL_PIPELINES: not valid JSON",
         "redis_url: not an address that is known; write redis://host:6379/0",
@@ -210,7 +210,16 @@ def test_clamd_listens_at_a_socket_or_a_port(address):
 
 @pytest.mark.parametrize(
     "address",
-    ["clamd", "tcp://h", "tcp://:3310", "tcp://h:65536", "tcp://h:clamd", "unix://", "unix://here"],
+    [
+        "clamd",
+        "tcp://h",
+        "tcp://:3310",
+        "tcp://h:65536",
+        "tcp://h:clamd",
+        "tcp://[h]:3310",
+        "unix://",
+        "unix://here",
+    ],
 )
 def test_other_addresses_of_clamd_are_refused(address):
     assert "scanner.address: " in mistakes(UPLOADMILL_SCANNER__ADDRESS=address)

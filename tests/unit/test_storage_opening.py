@@ -6,11 +6,12 @@ import sys
 import pytest
 from pydantic import SecretStr
 
-from uploadmill.backends.storage import open_storage, storage_from
+from uploadmill.backends.storage import open_storage, storage_from, stores_from
 from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.errors import InvalidSettings
+from uploadmill.settings import Settings
 from uploadmill.settings_stores import StoreSettings
 from uploadmill.store_url import url_options
 
@@ -210,3 +211,31 @@ def test_a_kind_without_its_bucket_says_what_is_missing(kind):
 def test_a_local_store_without_a_folder_says_so():
     with pytest.raises(InvalidSettings, match="one that they need is missing"):
         open_storage("local")
+
+
+def test_all_that_keeps_the_stores_from_being_opened_is_told_at_once():
+    settings = Settings.model_validate(
+        {
+            "staging": {"url": "azure://uploads"},
+            "primary": {"url": "s3://bucket/a/../b"},
+            "quarantine": {"url": "gs://B"},
+        }
+    )
+
+    with pytest.raises(InvalidSettings) as caught:
+        stores_from(settings)
+
+    staging, primary, quarantine = caught.value.mistakes
+    assert staging.startswith("storage 'staging': account_url is missing")
+    assert "storage 'primary': the prefix is no valid key, or too long" == primary
+    assert "storage 'quarantine': no bucket of Google's can have this name" == quarantine
+
+
+def test_a_store_that_nobody_needs_is_not_opened():
+    settings = Settings.model_validate({"quarantine": {"url": "azure://without-an-account"}})
+
+    stores = stores_from(settings, needed=("staging", "primary", "secondary"))
+
+    assert "primary" == stores.primary.name
+    with pytest.raises(LookupError, match="put: the store 'quarantine' was not opened"):
+        stores.quarantine.put("a", b"a")
