@@ -21,6 +21,7 @@ from uploadmill.backends.ledger.answers import Answer, End, Go, Terminal
 from uploadmill.backends.ledger.record import Note, Record
 from uploadmill.errors import (
     InfectedUpload,
+    InvalidSettings,
     LedgerUnavailable,
     ObjectExists,
     SourceChanged,
@@ -49,6 +50,9 @@ log = logging.getLogger("uploadmill.job")
 
 Reply = Go | End | Terminal | Answer
 
+#: What another worker can do, what passes, and what the operator mends: no job pays for it.
+UNCOUNTED = (TransientError, InvalidSettings, UnknownPipeline, UnknownStep)
+
 #: Seconds that reading all of a workspace, or copying an upload to quarantine, may take.
 MOVING = 300.0
 
@@ -70,7 +74,6 @@ class JobRun:
         self.job_id = job_id
         self.events = app.step_events(task.request.hostname or "")
         self.token = ""
-        self.began_at = Pin.step
 
     def run(self) -> None:
         """Claim the job, run its steps, end it or give it back."""
@@ -87,7 +90,7 @@ class JobRun:
         except Exception as error:
             # A mistake of ours outside any step: counted, so that it cannot go on for ever.
             step = self.mill.current.record.step if self.mill.current else Pin.step
-            self._release(error=StepFailed(step, type(error).__name__), counted=True)
+            self._release(error=StepFailed(step, type(error).__name__))
             raise
         finally:
             self.mill.lease.drop()
@@ -111,7 +114,6 @@ class JobRun:
             record = replace(answer.record, step=_step(answer))
             folder = self.mill.workspaces.folder(record)
             self.mill.current = CurrentStep(record, answer.token, folder)
-            self.began_at = record.step
             RUNNING.note(self.job_id, self.token, record.step)
             self._close_rows(record)
         return self._enter_workspace(answer) if isinstance(answer, Go) else answer
@@ -166,7 +168,7 @@ class JobRun:
         elif answer == Answer("refused"):
             log.error("certificate_refused", extra={"job": self.job_id})
             error = StepFailed(self._record.step, "the certificate does not fit the bytes")
-            self._release(error=error, counted=True, restart=True)
+            self._release(error=error, restart=True)
 
     def _trace(self, step: str) -> StepResult:
         return trace_step(self.app, self.request, self.events, self.job_id, step)
@@ -228,13 +230,11 @@ class JobRun:
                 return self._quarantine(data, cast("ScanCertificate | None", error.certificate))
             case SourceMissing():
                 return self._end_badly(JobState.FAILED, data)
-            case TransientError() | UnknownPipeline() | UnknownStep():
-                return self._release(error=error)
             case StepFailed() if not self._current.folder.is_dir():
                 # This process stood still, and its workspace was cleared: nobody's fault.
                 return self._release(error=None, restart=True)
             case _:
-                return self._release(error=error, counted=True)
+                return self._release(error=error)
 
     def _end_badly(self, state: JobState, error: ErrorData) -> Reply:
         constants, record = self.ledger.constants, self._record
@@ -258,20 +258,19 @@ class JobRun:
         except FileNotFoundError:  # this process stood still, and its workspace was cleared
             return self._release(error=None, restart=True)
         except UploadmillError as failure:
-            return self._release(error=failure, counted=not failure.transient)
+            return self._release(error=failure)
         return self._settle(proposals.quarantined(record, error, certificate))
 
     def _settle(self, proposal: Outcome, result: StepResult | None = None) -> Reply:
         """End the job, or give it back where a store it needs for that does not answer."""
         try:
             put = result.put if result else ()
-            repeated = self.began_at == Commit.step
-            outcome = self.mill.settler.settle(proposal, put, repeated=repeated)
+            outcome = self.mill.settler.settle(proposal, put)
         except LedgerUnavailable:
             log.warning("record_follows_later", extra={"job": self.job_id})
             return Answer("ok")
         except UploadmillError as error:
-            return self._release(error=error, counted=not error.transient)
+            return self._release(error=error)
         self.mill.workspaces.remove(self.job_id)
         # A line for each step would cost more than the ledger does: here are all their timings.
         steps = ",".join(f"{done.step}:{done.ms:g}" for done in outcome.result.receipts)
@@ -279,22 +278,28 @@ class JobRun:
         log.info("job_ended", extra={"job": self.job_id, "state": state, "steps_ms": steps})
         return Answer("ok")
 
-    def _release(
-        self, *, error: UploadmillError | None, counted: bool = False, restart: bool = False
-    ) -> Reply:
+    def _release(self, *, error: UploadmillError | None, restart: bool = False) -> Reply:
         """Give the job back; without an error it goes on at once, elsewhere or here."""
         if not self.token or self.mill.current is None:
             return Answer("ok")
         record = self._record
         data = proposals.error_data(error, record.step) if error else None
+        counted = error is not None and not isinstance(error, UNCOUNTED)
         delay = retry_delay(record, self.ledger.constants) if error else 0.0
-        log.info("job_released", extra={"job": self.job_id, "step": record.step, "delay": delay})
+        fields = {"job": self.job_id, "step": record.step, "delay": delay}
+        if isinstance(error, InvalidSettings):
+            # It will not mend itself, and each of these lines is a job that waits for somebody.
+            log.error("settings_unusable", extra={**fields, "reason": str(error)})
+        else:
+            log.info("job_released", extra=fields)
         answer = self._call(
             lambda: self.ledger.release(
                 self.job_id, self.token, delay=delay, counted=counted, error=data, restart=restart
             )
         )
         self.token = ""
+        if record.step == Commit.step:
+            self.mill.settler.let_go(self.job_id, answer)
         return Answer("ok") if isinstance(answer, Go | End) else answer
 
     def _call(self, call: Callable[[], Reply]) -> Reply:

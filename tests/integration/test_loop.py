@@ -213,6 +213,7 @@ def test_staged_bytes_that_are_gone_fail_the_job(process):
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EIO, "Input/output error"),
         UnknownStep("validate"),
+        InvalidSettings("a key file is gone, which its operator puts back"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -251,7 +252,6 @@ def test_an_old_job_waits_longer_than_a_new_one_but_not_for_ever(process, in_val
     [
         StepFailed("validate", "broke"),
         IntegrityError("primary", "a", "other bytes"),
-        InvalidSettings("a step has an option that this version does not know"),
         ValueError("a mistake of ours"),
         MemoryError(),
         OSError(errno.ENOENT, "No such file"),
