@@ -39,6 +39,14 @@ class Armed:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / job_id).write_text("\n".join(faults))
 
+    def disarm(self, job_id: str) -> bool:
+        """Take a job's faults away; False where they have all struck."""
+        try:
+            (self.folder / job_id).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
     @property
     def left(self) -> dict[str, str]:
         """The faults that have not struck, by job."""

@@ -64,13 +64,17 @@ def strike_at_points(ground: Ground) -> None:
         ground.hire(10, concurrency=1)
     for _ in range(1 if ground.short else ground.jobs // 60):
         for point, action in _chosen(ground):
-            fault = f"{point} {action}"
-            ground.submit(_upload_for(ground, point), lambda e, f=fault: armed.arm(e.id, f))
+            _arm(ground, armed, f"{point} {action}")
             ground.book.fault(action, point)
             ground.tend()
         _strike_producers(ground, armed)
-    wait_until_struck(ground, armed)
+    wait_until_struck(ground, armed, again=lambda fault: _arm(ground, armed, fault))
     _strike_reconcile(ground, armed)
+
+
+def _arm(ground: Ground, armed: Armed, fault: str) -> None:
+    point = fault.partition(" ")[0]
+    ground.submit(_upload_for(ground, point), lambda entry: armed.arm(entry.id, fault))
 
 
 def worker_faults() -> Iterator[tuple[str, str]]:
