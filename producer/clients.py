@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from uploadmill.backends.ledger.ledger import Ledger
     from uploadmill.backends.ledger.settle import Settler
 
+#: Bytes are staged and outputs are read. What is in quarantine is the workers' affair, and its
+#: credentials need not be given to a web app.
+ROLES = ("staging", "primary", "secondary")
+
 
 @dataclass(frozen=True, slots=True)
 class Clients:
@@ -45,14 +49,25 @@ class Clients:
         self.publisher.close()
 
 
+def open_stores(settings: Settings) -> Stores:
+    """The stores that a producer uses; nothing is connected before its first use.
+
+    Raises:
+        InvalidSettings: With everything for which one of them cannot be opened.
+    """
+    # It brings along the package of each kind of store that is configured.
+    from uploadmill.backends.storage import stores_from  # noqa: PLC0415
+
+    return stores_from(settings, ROLES)
+
+
 def connect(settings: Settings) -> Clients:
     """The clients that *settings* describe; nothing is connected before its first use."""
     # Redis and Celery cost a third of a second to import, which an app that only imports
     # Uploads should not pay.
     from uploadmill.backends.ledger.ledger import Ledger  # noqa: PLC0415
     from uploadmill.backends.ledger.settle import Settler  # noqa: PLC0415
-    from uploadmill.backends.storage import stores_from  # noqa: PLC0415
 
     ledger = Ledger(settings.redis_url, settings.ledger, timeout=PRODUCER_TIMEOUT)
-    settler = Settler(ledger, stores_from(settings))
+    settler = Settler(ledger, open_stores(settings))
     return Clients(settings, settler, Publisher(settings.broker_url))

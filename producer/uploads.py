@@ -36,6 +36,10 @@ class Uploads:
     Args:
         settings: The configuration; read from file and environment when not given.
         connect: What makes a process's clients, for tests.
+
+    Raises:
+        InvalidSettings: With all their mistakes, also those for which a store that a producer uses
+            cannot be opened.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Uploads:
         connect: Callable[[Settings], Clients] = clients.connect,
     ) -> None:
         self.settings = settings or Settings.load()
+        # Each process opens its own; these only show now what the first upload would run into.
+        clients.open_stores(self.settings)
         self._connect = connect
         self._by_process: dict[int, Clients] = {}
 
