@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from click.testing import CliRunner
 
 from uploadmill.errors import InvalidSettings
@@ -61,10 +62,63 @@ def test_an_error_of_ours_is_a_message_and_not_a_traceback(monkeypatch):
     assert "Error: this is wrong; do that\n" == result.output
 
 
+JOB = "0190d7a0-0000-7000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("submit", __file__),
+        ("status", JOB),
+        ("cancel", JOB),
+        ("failed",),
+        ("replay", JOB),
+        ("stats",),
+        ("recover",),
+        ("heal",),
+        ("gc",),
+        ("canary",),
+        ("check",),
+        ("storage", "audit"),
+        ("storage", "check", "primary"),
+        ("dev", "--without-scan"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_tells_all_mistakes_of_the_settings_and_no_secret(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    environ = {
+        "UPLOADMILL_REDIS_URL": "redis://:sekr/et@127.0.0.1:1/0",
+        "UPLOADMILL_STAGING__URL": "nonsense",
+        "UPLOADMILL_LEDGER__LEASE": "-1",
+    }
+
+    result = CliRunner().invoke(main, command, env=environ)
+
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert 1 == result.exit_code
+    for setting in ("redis_url", "staging.url", "ledger.lease"):
+        assert 1 == result.output.count(f"{setting}: "), result.output
+    assert "sekr" not in result.output
+    assert "et@" not in result.output
+
+
+def test_every_command_tells_that_its_redis_has_an_option_that_there_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environ = {"UPLOADMILL_REDIS_URL": "redis://127.0.0.1:1/0?sokcet_timeout=5"}
+
+    for command in (("status", JOB), ("stats",), ("recover",), ("check",)):
+        result = CliRunner().invoke(main, command, env=environ)
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert 1 == result.output.count("redis_url: behind its '?' is an option"), result.output
+
+
 def test_an_outage_is_a_message_that_says_where_to_look():
     result = CliRunner().invoke(
         main,
-        ["cancel", "0190d7a0-0000-7000-8000-000000000001"],
+        ["cancel", JOB],
         env={"UPLOADMILL_REDIS_URL": "redis://127.0.0.1:1/0"},
     )
 

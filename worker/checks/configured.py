@@ -29,10 +29,14 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> tuple[Settings | N
     try:
         settings = Settings.load(environ)
     except InvalidSettings as error:
-        why = "no process can start, and nothing else can be checked"
-        how = "correct uploadmill.toml (or the file UPLOADMILL_CONFIG names) or the variable"
-        return None, [fault("settings", mistake, why, how) for mistake in error.mistakes]
+        return None, mistaken(error, "no process can start, and nothing else can be checked")
     return settings, []
+
+
+def mistaken(error: InvalidSettings, why: str) -> list[Finding]:
+    """A finding for each mistake in the settings."""
+    how = "correct uploadmill.toml (or the file UPLOADMILL_CONFIG names) or the variable"
+    return [fault("settings", mistake, why, how) for mistake in error.mistakes]
 
 
 def plans(settings: Settings) -> dict[str, Plan]:

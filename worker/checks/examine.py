@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
+from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings
 from uploadmill.worker.checks.circuits import check_circuits
 from uploadmill.worker.checks.configured import (
     check_apart,
     check_limits,
     check_pipelines,
+    mistaken,
     read_settings,
 )
 from uploadmill.worker.checks.finding import Check, Finding, fault, good
@@ -46,14 +48,22 @@ def examine(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     if settings is None:
         return
     yield good("settings", "every name and value is known")
+    told: set[Finding] = set()
     for check in CHECKS:
-        yield from _run(check, settings)
+        for finding in _run(check, settings):
+            # A mistake in the settings meets all checks that use the same server.
+            if finding not in told:
+                yield finding
+            told.add(finding)
 
 
 def _run(check: Check, settings: Settings) -> Iterator[Finding]:
     try:
         yield from check(settings)
+    except InvalidSettings as error:
+        yield from mistaken(error, "a process that needs it ends with this message")
     except Exception as error:  # noqa: BLE001 - a report with a hole is better than none
         name = check.__name__.removeprefix("check_")
-        what = f"the check itself broke: {type(error).__name__}: {error}"
+        # No more than its name: what a stranger's error says may be a password.
+        what = f"the check itself broke: {type(error).__name__}"
         yield fault(name, what, "nobody knows", "this is a mistake in uploadmill: report it")

@@ -18,6 +18,7 @@ from uploadmill.ids import new_nonce
 from uploadmill.settings import Settings
 from uploadmill.wire import LEDGER_PREFIX, producer_options
 from uploadmill.worker.checks.finding import Finding, fault, good, warning
+from uploadmill.worker.configuration import insist_on_broker
 
 #: Seconds to wait for one answer.
 TIMEOUT = 2.0
@@ -29,6 +30,7 @@ ACCEPT = "or set accept_volatile_redis = true to accept the risk"
 
 def check_broker(settings: Settings) -> Iterator[Finding]:
     """A message goes to the broker and comes back, on a queue of its own."""
+    insist_on_broker(settings)
     began = time.monotonic()
     try:
         with _connection(settings.broker_url) as connection:
