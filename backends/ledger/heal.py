@@ -1,7 +1,8 @@
 """Bring home what failed over: copy, verify, switch the record; after a grace, delete the copy.
 
 In every store, always: outputs first and ``result.json`` last, deletion the other way round. Each
-action can be repeated, so a healer may be killed anywhere, and several may work on one job.
+action can be repeated, so a healer may be killed anywhere, and several may work on one job. What
+runs have put in vain, and the job's outcome does not name, goes at once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from uploadmill.backends.ledger import heal_queue
+from uploadmill.backends.ledger import heal_queue, leftovers
 from uploadmill.backends.ledger.decisions import read_document
 from uploadmill.backends.ledger.heal_copy import Copier
 from uploadmill.backends.ledger.heal_pace import Pace
@@ -30,11 +31,11 @@ log = logging.getLogger("uploadmill.heal")
 DAMAGED_AGAIN = 86_400.0
 
 #: What came of one job: ``copied`` to the primary, which the record now names · ``cleared``, its
-#: copy on the secondary is gone · ``waiting`` until that may go · ``postponed``, somebody still
-#: works on it · ``gone``, there is nothing to heal · ``recalled`` meanwhile · ``damaged``: bytes
-#: are missing or not those that were stored, and nothing was deleted · ``refused``: a store
-#: does not give or take an output as it is, with its access level for one, and it stays where it
-#: is.
+#: copy on the secondary is gone, or what it has put in vain · ``waiting`` until the copy may go ·
+#: ``postponed``, somebody still works on it · ``gone``, there is nothing to heal · ``recalled``
+#: meanwhile · ``damaged``: bytes are missing or not those that were stored, and nothing was
+#: deleted · ``refused``: a store does not give or take an output as it is, with its access level
+#: for one, and it stays where it is.
 Did = Literal["copied", "cleared", "waiting", "postponed", "gone", "recalled", "damaged", "refused"]
 
 
@@ -85,12 +86,13 @@ class Healer:
         found = self._find(job_id)
         if not isinstance(found, Lying):
             return self._done(job_id, found)
+        cleared = leftovers.clear(self.settler.stores, found.result)
         if found.location is Placement.SECONDARY:
             did = self._bring_home(job_id, found)
         elif found.location is Placement.PRIMARY:
             did = self._clear(job_id, found.result) if due else "waiting"
         else:
-            did = "recalled" if found.location else "gone"
+            did = "recalled" if found.location else "cleared" if cleared else "gone"
         return self._done(job_id, did)
 
     def put_off(self, job_id: str) -> None:
@@ -122,7 +124,7 @@ class Healer:
         at_home = read_document(self.primary, key)
         document = at_home or read_document(self.secondary, key)
         if document is None:
-            return "postponed" if self.settler.decisions.envelope(job_id) else "gone"
+            return self._find_unpublished(job_id)
         decision = self.settler.decisions.outcome(job_id)
         if decision is None:
             location = Placement.PRIMARY if at_home else Placement.SECONDARY
@@ -133,6 +135,15 @@ class Healer:
             self.ledger.relocate(job_id, Placement.PRIMARY, Placement.PRIMARY)
             return "waiting"
         return Lying(ended.outcome.result, ended.location)
+
+    def _find_unpublished(self, job_id: str) -> Lying | Did:
+        """It has not ended, or otherwise than stored, or the web app has removed all of it."""
+        if self.settler.decisions.envelope(job_id):
+            return "postponed"
+        decision = self.settler.decisions.outcome(job_id)
+        if decision is None or decision.outcome.placed:
+            return "gone"
+        return Lying(decision.outcome.result, None, recorded=False)
 
     # -- home ---------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from uploadmill.backends.ledger import heal_queue, proposals
-from uploadmill.backends.ledger.answers import Terminal
+from uploadmill.backends.ledger import heal_queue, leftovers, proposals
+from uploadmill.backends.ledger.answers import Answer, Reply, Terminal
 from uploadmill.backends.ledger.clock import boot_time
 from uploadmill.backends.ledger.decisions import Decision, Decisions, read_document
 from uploadmill.backends.ledger.ledger import Ledger
@@ -37,19 +37,12 @@ class Settler:
         self.stores = stores
         self.decisions = Decisions(stores.staging)
 
-    def settle(
-        self,
-        proposal: Outcome,
-        put: Sequence[tuple[Placement, str]] = (),
-        *,
-        repeated: bool = False,
-    ) -> Outcome:
+    def settle(self, proposal: Outcome, put: Sequence[tuple[Placement, str]] = ()) -> Outcome:
         """End a job as *proposal* says, or as it was decided before.
 
         Args:
             proposal: How this run would end the job.
             put: The outputs this run has put, by store and key.
-            repeated: An earlier run may have put outputs, too, and was broken off.
 
         Returns:
             The outcome that stands.
@@ -61,11 +54,12 @@ class Settler:
         """
         began = boot_time()
         decision = self._decide(proposal)
-        self.discard(decision.outcome, put)
+        discarded = self.discard(decision.outcome, put)
         _alarm_if_infected(proposal, decision.outcome)
-        self.conclude(decision, began=began)
-        if repeated or any(role is Placement.SECONDARY for role, _ in put):
+        # Before the end is written down: nobody heals until then, and then this run may be killed.
+        if not discarded or any(role is Placement.SECONDARY for role, _ in put):
             self._have_strays_cleared(decision.outcome)
+        self.conclude(decision, began=began)
         return decision.outcome
 
     def conclude(self, decision: Decision, began: float | None = None) -> None:
@@ -105,13 +99,15 @@ class Settler:
             log.debug("result_was_published", extra={"job": job_id})
         return outcome.placed
 
-    def discard(self, outcome: Outcome, put: Sequence[tuple[Placement, str]]) -> None:
+    def discard(self, outcome: Outcome, put: Sequence[tuple[Placement, str]]) -> bool:
         """Delete what this run put and the outcome does not name, whatever the store.
 
-        By key, not by key and store: a named key may be a healed copy. A store that is out keeps
-        its leftovers until they are collected; nobody else would know of them either.
+        By key, not by key and store: a named key may be a healed copy.
+
+        Returns:
+            Whether all of that is gone; a store that is out keeps it.
         """
-        named = {output.key for output in outcome.result.outputs.values()}
+        named, gone = {output.key for output in outcome.result.outputs.values()}, True
         for placed, key in put:
             if key in named:
                 continue
@@ -120,21 +116,47 @@ class Settler:
             except StorageUnavailable as error:
                 extra = {"job": outcome.job.id, "key": key, "reason": str(error)}
                 log.warning("output_not_discarded", extra=extra)
+                gone = False
+        return gone
+
+    def let_go(self, job_id: str, answer: Reply) -> None:
+        """See to what a run has put in its commit, and which is in vain if the job has gone on.
+
+        Args:
+            job_id: The job.
+            answer: The ledger's, when the run gave it back.
+        """
+        if isinstance(answer, Terminal):
+            self._withdraw(answer.outcome)
+        elif answer in (Answer("fenced"), Answer("unknown")):
+            # Nothing may be deleted yet: it may be what another run is going to name.
+            self._have_looked_at(job_id)
+
+    def _withdraw(self, outcome: Outcome) -> None:
+        try:
+            leftovers.clear(self.stores, outcome.result)
+        except StorageUnavailable as error:
+            extra = {"job": outcome.job.id, "reason": str(error)}
+            log.warning("leftovers_not_cleared", extra=extra)
+        self._have_strays_cleared(outcome)
+
+    def _have_looked_at(self, job_id: str) -> None:
+        """Have whoever heals first take away what a job's outcome does not name, once it stands."""
+        try:
+            heal_queue.put(self.ledger, [job_id], 0, only="new")
+        except LedgerUnavailable as error:
+            # The job ends all the same; ``recover`` finds them on the secondary, ``gc`` the others.
+            log.warning("leftovers_not_queued", extra={"job": job_id, "reason": str(error)})
 
     def _have_strays_cleared(self, outcome: Outcome) -> None:
         """Have outputs taken away that a broken off run has put where the job does not end.
 
-        Under keys that the outcome names, so nobody may simply delete them; whoever heals first
-        makes sure that the primary has everything.
+        Also under keys that the outcome names, so nobody may simply delete them; whoever heals
+        first makes sure that the primary has everything. One that ends on the secondary comes into
+        the queue by that, and once it was healed its copy has a grace.
         """
-        if outcome.placed is not Placement.PRIMARY:
-            return
-        try:
-            heal_queue.put(self.ledger, [outcome.job.id], 0, only="new")
-        except LedgerUnavailable as error:
-            # The job has ended all the same, and ``recover`` finds them.
-            extra = {"job": outcome.job.id, "reason": str(error)}
-            log.warning("leftovers_not_queued", extra=extra)
+        if outcome.placed is not Placement.SECONDARY:
+            self._have_looked_at(outcome.job.id)
 
     def cancel(self, job_id: str) -> Outcome:
         """Cancel a job: the outcome says whether it was in time.

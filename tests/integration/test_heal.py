@@ -493,10 +493,10 @@ def test_a_copy_that_was_found_stays_for_a_whole_grace(settler, stores):
 
 
 def test_what_a_broken_off_run_left_on_the_secondary_is_found(settler, stores):
-    # Given a run that died in its commit, on the secondary, and one that began anew at pin
+    # Given a run that died in its commit, on the secondary, and a Redis that forgot about it
     job = enqueued(settler)
     storing(stores, job, Placement.SECONDARY, SHA256)
-    settler.settle(*storing(stores, job, Placement.PRIMARY, SHA256), repeated=False)
+    settler.settle(*storing(stores, job, Placement.PRIMARY, SHA256))
     assert queue(settler) == []
 
     assert find_stranded(settler) == 1
@@ -505,6 +505,52 @@ def test_what_a_broken_off_run_left_on_the_secondary_is_found(settler, stores):
     assert healed(settler) == Healed(cleared=1)
     assert stores.secondary.keys() == set()
     assert stores.primary.keys() == keys(settler, job)
+
+
+def left_in_vain(settler, job):
+    """What runs have put into both stores, and under keys that are not ours."""
+    stores = settler.stores
+    ours = {stores.output_key(job.id, f"original-{'b' * 32}.txt"), output(stores, job).key}
+    others = {stores.output_key(job.id, "logo.png"), f"media/{new_job_id()}/a-{'b' * 32}.txt"}
+    for store in (stores.primary, stores.secondary):
+        for key in ours | others:
+            store.put(key, CONTENT)
+    heal_queue.put(settler.ledger, [job.id], 0, only="new")
+    return others
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_all_outputs_of_a_job_go_that_ended_otherwise_than_stored(settler, stores, forgotten):
+    job = enqueued(settler)
+    settler.settle(rejecting(job))
+    if forgotten:
+        settler.ledger.redis.delete(JOB + job.id)
+    others = left_in_vain(settler, job)
+
+    assert healed(settler) == Healed(cleared=1)
+
+    assert (others, others) == (stores.primary.keys(), stores.secondary.keys())
+    assert queue(settler) == []
+
+
+def test_of_a_stored_job_just_what_its_outcome_names_stays(settler, stores):
+    job = enqueued(settler)
+    settler.settle(*storing(stores, job, Placement.PRIMARY, SHA256))
+    others = left_in_vain(settler, job)
+
+    assert healed(settler) == Healed(cleared=1)
+
+    assert keys(settler, job) | others == stores.primary.keys()
+    assert others == stores.secondary.keys()
+
+
+def test_nothing_of_an_open_job_is_taken_away(settler, stores):
+    job = enqueued(settler)
+    left_in_vain(settler, job)
+
+    assert healed(settler) == Healed(postponed=1)
+
+    assert (4, 4) == (len(stores.primary.keys()), len(stores.secondary.keys()))
 
 
 def test_what_is_no_stored_job_of_ours_is_not_queued(settler, stores, ledger):

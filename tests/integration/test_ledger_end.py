@@ -4,6 +4,7 @@ import pytest
 from services.timed_ledger import (
     PAYLOAD,
     accepted,
+    brought_to,
     claimed,
     decided,
     new_job,
@@ -108,6 +109,54 @@ def test_only_what_lies_in_the_secondary_is_to_be_healed(ledger):
     assert ledger.redis.zrange(HEAL, 0, -1) == [there.id]
     assert ledger.read(here.id).location is Placement.PRIMARY
     assert ledger.read(there.id).location is Placement.SECONDARY
+
+
+@pytest.mark.parametrize(
+    ("commits", "expected"),
+    [("none", (False, False)), ("one", (False, True)), ("two", (True, True))],
+)
+def test_what_runs_may_have_put_in_vain_is_to_be_taken_away(ledger, commits, expected):
+    found = []
+    for end in (stored, rejection):
+        job = accepted(ledger)
+        go = brought_to(ledger, job, "extract_metadata" if commits == "none" else "commit")
+        if commits == "two":
+            # The second one comes to commit at a claim, or from the beginning.
+            ledger.release(job.id, go.token, restart=end is stored)
+            brought_to(ledger, job, "commit")
+        finish(ledger, end(job), Placement.PRIMARY if end is stored else None)
+        found.append(job.id in ledger.redis.zrange(HEAL, 0, -1))
+
+    assert expected == tuple(found)
+
+
+def test_a_claim_at_commit_is_one_more_that_may_have_put_something(ledger, job):
+    go = brought_to(ledger, job, "commit")
+    ledger.release(job.id, go.token)
+    assert "commit" == claimed(ledger, job).step
+
+    finish(ledger, stored(job), Placement.PRIMARY)
+
+    assert ledger.redis.zrange(HEAL, 0, -1) == [job.id]
+
+
+def test_of_a_job_that_was_healed_before_its_end_was_written_the_copy_keeps_its_grace(ledger, job):
+    go = brought_to(ledger, job, "commit")
+    ledger.release(job.id, go.token)
+    claimed(ledger, job)
+
+    finish(ledger, stored(job, Placement.SECONDARY), Placement.PRIMARY)
+
+    assert ledger.redis.zrange(HEAL, 0, -1) == []
+
+
+def test_a_record_of_before_an_upgrade_that_stands_at_commit_is_looked_at(ledger, job):
+    brought_to(ledger, job, "commit")
+    ledger.redis.hdel(JOB + job.id, "commits")
+
+    finish(ledger, rejection(job))
+
+    assert ledger.redis.zrange(HEAL, 0, -1) == [job.id]
 
 
 # -- due -----------------------------------------------------------------------------------

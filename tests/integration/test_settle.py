@@ -142,30 +142,19 @@ def test_what_a_broken_off_run_left_on_the_secondary_is_to_be_cleared(settler, s
     assert {put[0][1], f"media/{job.id}/result.json"} == stores.primary.keys()
 
 
-@pytest.mark.parametrize("repeated", [True, False])
-def test_only_a_repeated_commit_may_have_left_something_it_does_not_know_of(
-    settler, stores, ledger, job, repeated
-):
-    proposal, put = storing(stores, job)
-
-    settler.settle(proposal, put, repeated=repeated)
-
-    assert [job.id] * repeated == list(heal_queue.queued(ledger))
-
-
 def test_leftovers_that_cannot_be_queued_do_not_keep_a_job_open(
     settler, stores, job, caplog, monkeypatch
 ):
     sha256 = hashlib.sha256(CONTENT).hexdigest()
     proposal, put = storing(stores, job, sha256=sha256)
-    storing(stores, job, placed=Placement.SECONDARY, sha256=sha256)
+    _, strays = storing(stores, job, placed=Placement.SECONDARY, sha256=sha256)
 
     def out(*_arguments, **_options):
         raise LedgerUnavailable("Redis does not serve us")
 
     with monkeypatch.context() as patched:
         patched.setattr(heal_queue, "put", out)
-        assert JobState.STORED is settler.settle(proposal, put, repeated=True).state
+        assert JobState.STORED is settler.settle(proposal, [*put, *strays]).state
 
     assert ["leftovers_not_queued"] == [each.message for each in caplog.records]
     assert Placement.PRIMARY is settler.ledger.read(job.id).location
@@ -180,6 +169,11 @@ def test_leftovers_in_a_store_that_is_out_do_not_keep_a_job_open(settler, stores
 
     assert ledger.read(job.id).state is JobState.REJECTED
     assert output(stores, job).key in stores.primary.keys()  # noqa: SIM118
+    # Whoever heals when the store is back takes them away
+    stores.primary.out = False
+    assert [job.id] == list(heal_queue.queued(ledger))
+    assert "cleared" == Healer(settler, HealSettings()).heal(job.id)
+    assert set() == stores.primary.keys()
 
 
 @pytest.mark.parametrize(("verdict", "alarms"), [("infected", 1), ("not_scanned", 0)])

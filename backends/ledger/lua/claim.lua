@@ -70,6 +70,7 @@ else
     r.step = 'pin'
   end
   if r.step == 'pin' then redis.call('HSET', job, 'ws_node', node, 'ws_id', nonce) end
+  if r.step == 'commit' then redis.call('HSET', job, 'commits', 'again') end
 end
 note_queue()
 redis.call('ZREM', waiting, id)

@@ -5,7 +5,7 @@ local now, token, step = clock(), ARGV[2], ARGV[3]
 local plan, names, cert, cert_sha256, verdict = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local src_sha256, nonce = ARGV[11], ARGV[12]
 local r = read('state', 'token', 'step', 'steps', 'src_sha256', 'clean_sha256', 'cancel', 'ending',
-  'deadline', 'outage', 'error_code')
+  'deadline', 'outage', 'error_code', 'commits')
 
 local function answer(ending, next_step, next_token)
   if ending ~= '' then return { 'end', ending, next_token } end
@@ -52,6 +52,9 @@ end
 set('files:' .. step, ARGV[4])
 set('note:' .. step, ARGV[5])
 set('step', next_step)
+if next_step == 'commit' then -- from now on a store may have outputs
+  set('commits', r.commits == '' and 'once' or 'again')
+end
 local ending = due_end(r, now)
 if ending ~= '' then
   set('ending', ending)

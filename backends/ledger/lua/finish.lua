@@ -3,7 +3,8 @@
 -- ARGV id, outcome, digest, state, error code, location, notify (1 or ''), result_ttl ms,
 --      record version, stream length
 local digest, state, location, notify = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
-local r = read('state', 'digest', 'payload_hash', 'notified', 'outage', 'error_code', 'step')
+local r = read('state', 'digest', 'payload_hash', 'notified', 'outage', 'error_code', 'step',
+  'commits')
 
 local function tell()
   redis.call('HSET', job, 'notified', 1)
@@ -19,6 +20,14 @@ end
 local function shows_that_it_is_over()
   local found = state == 'rejected' or state == 'quarantined' or ARGV[5] == 'source_missing'
   return state == 'stored' or found and r.outage == r.step
+end
+
+-- Whether runs may have put outputs that this end does not name, or not there: whoever heals next
+-- takes those away. Of a job placed on the secondary he learns below, and of one healed since the
+-- copy has a grace.
+local function may_have_left_some()
+  if state ~= 'stored' then return r.commits ~= '' or r.step == 'commit' end
+  return r.commits == 'again' and cjson.decode(ARGV[2]).placed == 'primary'
 end
 
 if r.state ~= '' and r.state ~= 'open' then
@@ -37,6 +46,7 @@ if state == 'failed' then -- to be listed as long as its record is there
   redis.call('ZADD', KEYS[9], clock(), id)
 end
 for _, set in ipairs({ open, since, running, waiting }) do redis.call('ZREM', set, id) end
+if may_have_left_some() then redis.call('ZADD', KEYS[7], 'NX', clock(), id) end
 if location == 'secondary' then
   redis.call('ZADD', KEYS[7], clock(), id)
   redis.call('ZADD', KEYS[10], 'NX', clock(), id)
