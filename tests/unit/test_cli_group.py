@@ -115,6 +115,17 @@ def test_every_command_tells_that_its_redis_has_an_option_that_there_is_not(tmp_
         assert 1 == result.output.count("redis_url: behind its '?' is an option"), result.output
 
 
+def test_dev_starts_nothing_for_pipelines_that_cannot_be_spelled_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environ = {"UPLOADMILL_PIPELINES": '{"mine": {"steps": ["scann"]}}'}
+
+    result = CliRunner().invoke(main, ["dev", "--without-scan"], env=environ)
+
+    assert 1 == result.exit_code
+    assert "  - pipelines.mine: no step is called 'scann'; did you mean scan?" in result.output
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_an_outage_is_a_message_that_says_where_to_look():
     result = CliRunner().invoke(
         main,

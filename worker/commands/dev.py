@@ -18,6 +18,7 @@ from uploadmill.settings_sources import CONFIG_VARIABLE
 from uploadmill.worker.commands.local import say, scan_notice, stoppable
 from uploadmill.worker.commands.show import table
 from uploadmill.worker.embedded.environment import Environment, embedded_environment
+from uploadmill.worker.usable import insist_on_pipelines
 
 #: Seconds between two looks whether all processes are still there.
 LOOK = 0.5
@@ -64,13 +65,19 @@ def dev(port: int, redis_port: int, folder: Path, *, without_scan: bool) -> None
 
 
 def _own_pipelines(folder: Path) -> Mapping[str, Any]:
-    """The pipelines of the app that is being developed."""
+    """The pipelines of the app that is being developed.
+
+    Raises:
+        InvalidSettings: They, or other settings, have mistakes.
+    """
     environ = dict(os.environ)
     named = environ.get(CONFIG_VARIABLE)
     # A terminal in which our own file is exported: it names no pipelines but those found here.
     if named and Path(named).resolve() == (folder / "uploadmill.toml").resolve():
         del environ[CONFIG_VARIABLE]
     own = Settings.load(environ).pipelines
+    # With settings that are otherwise ours, as our worker is going to have them.
+    insist_on_pipelines(Settings(pipelines=own))
     return {name: pipeline.model_dump(mode="json") for name, pipeline in own.items()}
 
 
