@@ -17,8 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from uploadmill.worker.shared import STOPPING
+
 #: What of three a process has come to.
 ORDINALS = ("first", "second", "last")
+
+#: Seconds in which a worker that is to be told to stop is told so on any machine.
+NEVER_TOLD = 120.0
 
 
 class Armed:
@@ -58,9 +63,14 @@ class Armed:
 
     @property
     def struck(self) -> list[str]:
-        """Job, point and action of each fault that has."""
+        """Job, process, point and action of each fault that has."""
         path = self.folder / "struck"
         return path.read_text().splitlines() if path.exists() else []
+
+    def struck_in(self, job_id: str) -> int | None:
+        """The process in which the job's latest fault has struck."""
+        found = [line.split()[1] for line in self.struck if line.startswith(job_id)]
+        return int(found[-1]) if found else None
 
     def at(self, job_id: str, point: str) -> str | None:
         """What is to happen to this job here; used up by asking."""
@@ -77,7 +87,7 @@ class Armed:
                 path.write_text(rest)
             mine.unlink()
             with (self.folder / "struck").open("a") as file:
-                file.write(f"{job_id} {first}\n")
+                file.write(f"{job_id} {os.getpid()} {first}\n")
             return first.split(" ", 1)[1]
 
     def which(self, job_id: str, what: str) -> str:
@@ -98,12 +108,21 @@ class Armed:
             os.killpg(os.getpgid(0), signal.SIGKILL)
         elif action == "hang":
             time.sleep(3600)
+        elif action == "until_told":
+            _wait_until_told()
         elif action == "stop":
             _stand_still(self.stop_for)
         elif action.startswith("swap "):
             _swap(Path(action.removeprefix("swap ")))
         elif action.startswith("lose "):
             lose(Path(action.removeprefix("lose ")))
+
+
+def _wait_until_told() -> None:
+    """Go on when this worker has been told to stop, or is never told."""
+    end = time.monotonic() + NEVER_TOLD
+    while not STOPPING and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _stand_still(seconds: float) -> None:

@@ -7,7 +7,15 @@ import time
 import pytest
 
 from chaos.book import Book
-from chaos.scenarios.rolling import GIVE_BACK, TOOK, await_giving_back
+from chaos.scenarios.rolling import (
+    GIVE_BACK,
+    GIVEN_BACK,
+    ROLLING,
+    SHORT_LEASE,
+    TOOK,
+    await_giving_back,
+    count_given_back,
+)
 from uploadmill.settings import LedgerSettings
 
 
@@ -16,8 +24,27 @@ def book(tmp_path):
     return Book(tmp_path / "faults.txt")
 
 
-def test_no_lease_that_runs_out_is_fast_enough_in_the_long_form():
-    assert GIVE_BACK[False] < LedgerSettings().lease - LedgerSettings().renew
+@pytest.mark.parametrize("short", [False, True])
+def test_no_lease_that_runs_out_is_fast_enough(short):
+    ledger = LedgerSettings(lease=SHORT_LEASE) if short else LedgerSettings()
+    assert GIVE_BACK[short] < ledger.lease - ledger.renew
+
+
+def test_the_short_form_has_the_lease_of_which_that_is_true():
+    assert f"{SHORT_LEASE:g}" == ROLLING.short_settings["UPLOADMILL_LEDGER__LEASE"]
+
+
+def test_a_job_in_hand_that_is_given_back_is_counted(book):
+    log = "INFO job_released job=1-a step=scan delay=0.0\nINFO job_ended job=1-b\n"
+    count_given_back(book, log, "1-a")
+    assert ({}, 1) == (book.wrong, book.measured[GIVEN_BACK])
+
+
+def test_one_that_somebody_had_to_take_over_is_wrong(book):
+    log = "INFO job_released job=1-a step=scan delay=0.0\nINFO job_ended job=1-b\n"
+    count_given_back(book, log, "1-b")
+    assert {"1-b": "not given back by a worker that was told to stop"} == book.wrong
+    assert GIVEN_BACK not in book.measured
 
 
 def test_jobs_given_back_in_time_are_measured(book):
