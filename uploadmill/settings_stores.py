@@ -16,7 +16,11 @@ class Table(BaseModel):
     # One field looks at those before it: so all that is wrong with a table is found at once, which
     # a look at the table as a whole would only come to when each field is right.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        hide_input_in_errors=True,
     )
 
 

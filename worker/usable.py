@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.scanner.clamd import ClamdScanner
 from uploadmill.backends.storage import stores_from
 from uploadmill.mistakes import noted, refuse
 from uploadmill.settings import Settings
-from uploadmill.settings_stores import ROLES
+from uploadmill.settings_stores import ROLES, StoreSettings
 from uploadmill.tasks.registry import expand
 from uploadmill.worker.configuration import hard_limit, insist_on_broker
 
@@ -29,7 +30,7 @@ def insist_usable(settings: Settings) -> None:
         insist_on_broker(settings)
     with noted(mistakes):
         stores_from(settings)
-    mistakes += _unreadable(settings)
+    mistakes += _out_of_reach(settings)
     if settings.scanner.required:
         with noted(mistakes):
             ClamdScanner(settings.scanner.address, settings.scanner.timeout)
@@ -48,15 +49,17 @@ def insist_on_pipelines(settings: Settings) -> None:
     refuse("the pipelines cannot be used", mistakes)
 
 
-def _unreadable(settings: Settings) -> list[str]:
-    """Google's key files, which its stores read when they first connect."""
-    stores = {role: getattr(settings, role) for role in ROLES}
-    return [
-        f"{role}.credentials_path: there is no file that this user may read"
-        for role, store in stores.items()
-        if store.url.startswith("gs:") and store.credentials_path is not None
-        if not os.access(store.credentials_path, os.R_OK)
-    ]
+def _out_of_reach(settings: Settings) -> Iterator[str]:
+    """What this user may not read or write, and nobody tries to before it is late."""
+    for role in ROLES:
+        store: StoreSettings = getattr(settings, role)
+        # Those of Azure are read when the store is opened.
+        key_file = store.credentials_path if store.url.startswith("gs:") else None
+        if key_file is not None and not os.access(key_file, os.R_OK):
+            yield f"{role}.credentials_path: there is no file that this user may read"
+    alive = settings.worker.liveness_file
+    if alive is not None and not os.access(alive.parent, os.W_OK):
+        yield "worker.liveness_file: there is no folder for it that this user may write to"
 
 
 def _note_pipelines(settings: Settings, mistakes: list[str]) -> None:

@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any, cast
 
 from uploadmill.backends.storage.base import Storage
+from uploadmill.backends.storage.bucket import MAX_PREFIX
+from uploadmill.backends.storage.keys import is_key
 from uploadmill.backends.storage.roles import Stores
 from uploadmill.errors import InvalidSettings
 from uploadmill.mistakes import noted, refuse
@@ -89,8 +91,10 @@ def stores_from(settings: Settings, needed: Collection[str] = ROLES) -> Stores:
         with noted(mistakes):
             store = storage_from(getattr(settings, role), role) if role in needed else _Left(role)
             opened[role] = cast("Storage", store)
-    refuse("the stores cannot be opened as the settings describe them", mistakes)
     prefix = settings.prefix.strip("/")
+    if prefix and (not is_key(prefix) or len(prefix.encode()) > MAX_PREFIX):
+        mistakes.append("prefix: no key can begin with it, or it is too long")
+    refuse("the stores cannot be opened as the settings describe them", mistakes)
     return Stores(
         staging=opened["staging"],
         primary=opened["primary"],

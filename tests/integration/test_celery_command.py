@@ -56,6 +56,8 @@ def test_a_worker_that_could_only_fail_its_jobs_does_not_start(tmp_path):
         UPLOADMILL_PRIMARY__URL="s3://pictures",
         UPLOADMILL_SECONDARY__URL="gs://pictures",
         UPLOADMILL_SECONDARY__CREDENTIALS_PATH=str(tmp_path / "key.json"),
+        UPLOADMILL_PREFIX="a/../b",
+        UPLOADMILL_WORKER__LIVENESS_FILE=str(tmp_path / "none" / "alive"),
         UPLOADMILL_QUARANTINE__URL="azure://quarantine",
         UPLOADMILL_QUARANTINE__ACCOUNT_URL="https://a.blob.core.windows.net",
         UPLOADMILL_QUARANTINE__CREDENTIALS_PATH=str(tmp_path / "key"),
@@ -76,7 +78,9 @@ def test_a_worker_that_could_only_fail_its_jobs_does_not_start(tmp_path):
             "pip install 'uploadmill[s3]'"
         ),
         "  - storage 'quarantine': credentials_path cannot be read: FileNotFoundError",
+        "  - prefix: no key can begin with it, or it is too long",
         "  - secondary.credentials_path: there is no file that this user may read",
+        "  - worker.liveness_file: there is no folder for it that this user may write to",
     ] == ended.stderr.rpartition("Error: ")[2].splitlines()
 
 

@@ -118,6 +118,11 @@ def test_all_mistakes_come_at_once_with_alternatives(tmp_path):
         assert said in text
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+def test_a_time_is_a_number_of_seconds(value):
+    assert "ledger.lease: Input should be" in mistakes(UPLOADMILL_LEDGER__LEASE=value)
+
+
 def test_a_table_that_is_no_table_is_a_mistake_whatever_the_variables_say(tmp_path):
     (tmp_path / "uploadmill.toml").write_text('primary = "file:///x"\n')
     text = mistakes(UPLOADMILL_PRIMARY__PUBLIC_URL="https://x.test")
