@@ -19,10 +19,8 @@ from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.contract import CheckResult, run_contract
 from uploadmill.backends.storage.opening import open_storage, storage_from
 from uploadmill.settings import Settings
+from uploadmill.settings_stores import ROLES
 from uploadmill.worker.commands.show import size, table
-
-#: Names that may stand for a URL: the stores of the settings, with their credentials.
-ROLES = ("staging", "primary", "secondary", "quarantine")
 
 
 @click.group()

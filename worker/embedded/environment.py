@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from uploadmill.settings import Settings
 from uploadmill.settings_sources import CONFIG_VARIABLE, FOREIGN_VARIABLES, PREFIX
+from uploadmill.settings_stores import ROLES
 from uploadmill.wire import QUEUE
 from uploadmill.worker.embedded.clamd import EmbeddedClamd, start_clamd
 from uploadmill.worker.embedded.flower import start_flower
@@ -34,8 +35,6 @@ WORKER_STOP_LIMIT = 30.0
 
 #: The Celery application that workers run.
 APP = "uploadmill.worker"
-
-ROLES = ("staging", "primary", "secondary", "quarantine")
 
 #: What a worker logs when it takes jobs.
 READY = b" ready."
