@@ -17,6 +17,8 @@ from chaos.ground import Ground
 from chaos.scenario import Scenario
 from chaos.scenarios.striking import PATIENCE, armed_ground, dying
 from uploadmill.backends.ledger.names import JOB
+from uploadmill.backends.storage import stores_from
+from uploadmill.backends.storage.roles import Stores
 from uploadmill.wire import OUTCOMES
 
 #: Days by which the things of a job grow old: beyond every time after which anything goes.
@@ -75,7 +77,7 @@ def forsaken(ground: Ground) -> Entry:
 def stored(ground: Ground) -> Entry:
     """A stored job of long ago, with a killed run's output and a healed one's copies."""
     entry = _ended(ground, ground.corpus.picture())
-    primary, stores = ground.folder / "primary", ground.uploads._clients.stores
+    primary, stores = ground.folder / "primary", _stores(ground)
     keys = [f"{entry.id}/{path.name}" for path in (primary / entry.id).iterdir()]
     for key in sorted(keys, key=lambda key: key.endswith("/result.json")):
         stores.secondary.put(key, (primary / key).read_bytes(), content_type="image/jpeg")
@@ -92,7 +94,7 @@ def rejected(ground: Ground) -> Entry:
     entry = _ended(ground, ground.corpus.bad())
     content = entry.upload.content
     key = f"{entry.id}/{hashlib.sha256(content).hexdigest()}"
-    ground.uploads._clients.stores.quarantine.put(key, content)
+    _stores(ground).quarantine.put(key, content)
     entry.outlasting = frozenset()
     _grow_old(ground, entry)
     return entry
@@ -101,7 +103,7 @@ def rejected(ground: Ground) -> Entry:
 def orphaned(ground: Ground) -> Entry:
     """An output of a job that left no other trace."""
     entry = _staged(ground, ground.corpus.text(), _key(ground))
-    stores, upload = ground.uploads._clients.stores, entry.upload
+    stores, upload = _stores(ground), entry.upload
     stores.staging.delete(entry.staged)
     key = f"{entry.id}/original-{upload.sha256[:32]}.txt"
     stores.primary.put(key, upload.content, content_type="text/plain")
@@ -144,6 +146,11 @@ def _come_back(ground: Ground, armed: Armed, point: str) -> None:
     ground.uploads.enqueue(upload.content, pipeline=upload.pipeline, idempotency_key=key)
     entry.accepted = time.monotonic()
     process.wait(PATIENCE)
+
+
+def _stores(ground: Ground) -> Stores:
+    """All four; a producer has not all of them open."""
+    return stores_from(ground.environment.settings)
 
 
 def _key(ground: Ground) -> str:
