@@ -124,7 +124,8 @@ def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         if name in SCENARIOS
     }
     controls = {name: _found(rows[name], what) for name, what in FINDS.items() if name in rows}
-    told = {"scenarios": scenarios, "controls": controls}
+    told: dict[str, Any] = {"scenarios": scenarios, "controls": controls}
+    told["cpu"] = round(sum(row["cpu"] for row in rows.values()), 1)
     if plain := rows.get(plain_celery.NAME):
         told["compared"] = {plain_celery.NAME: {kind: plain[kind] for kind in COMPARED}}
     return told

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from services.seaweed import weed
 from chaos.scenarios import CONTROLS, SCENARIOS
 from uploadmill.worker.embedded.clamd import find_clamd
 from uploadmill.worker.embedded.valkey import find_valkey
+
+#: Seconds of CPU: of two idle cores those are four minutes, which is all that it may add to the
+#: tests. How long it takes by the clock says more of what else the machine does.
+CPU_LIMIT = 480.0
 
 TESTS = Path(__file__).parents[1]
 
@@ -34,6 +39,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("chaos")
     seed = random.randrange(2**32)  # noqa: S311 - a seed keeps no secret
     command = [sys.executable, "-m", "chaos", "--short", "--seed", str(seed), "--at-once", "5"]
+    began = time.monotonic()
     told = subprocess.run(
         [*command, "--folder", str(folder / "campaign")],
         cwd=TESTS.parent,
@@ -45,6 +51,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     print(told.stderr)  # noqa: T201 - of a campaign that broke off
     answer: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+    print(f"{time.monotonic() - began:.0f} s, {answer['cpu']:.0f} s of CPU")  # noqa: T201 - with -s
     # Seed, faults and violations: whichever row fails shows them.
     return {**answer, "told": told.stdout}
 
@@ -61,6 +68,10 @@ def test_nothing_is_lost_doubled_or_wrong(rows, name):
     assert (0, 0, 0) == (row["lost"], row["doubled"], row["wrong"]), rows["told"]
     assert row["jobs"] > 0
     assert row["faults"] > 0
+
+
+def test_it_takes_no_more_than_its_share_of_the_tests(rows):
+    assert 0 < rows["cpu"] <= CPU_LIMIT, rows["told"]
 
 
 @pytest.mark.parametrize("name", CONTROLS)

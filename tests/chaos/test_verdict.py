@@ -19,6 +19,7 @@ def row(**found: int) -> dict[str, object]:
         "lost": 0,
         "doubled": 0,
         "wrong": 0,
+        "cpu": 2.5,
         "ended": True,
         "violations": [f"{kind}: secondary: of it" for kind in found for _ in range(found[kind])],
     } | found
@@ -45,6 +46,7 @@ def test_nothing_found_but_by_the_controls_is_as_it_must_be():
             "heal_off": {"wrong": 1},
         },
         "compared": {PLAIN: {"jobs": 7, "lost": 4, "doubled": 9}},
+        "cpu": 15.0,
     } == summary(ALL_RIGHT)
 
 
