@@ -129,6 +129,12 @@ def test_a_table_that_is_no_table_is_a_mistake_whatever_the_variables_say(tmp_pa
     assert "primary: it is a table; write [primary], and its settings below that" in text
 
 
+def test_what_is_no_step_is_told_how_one_is_written():
+    text = mistakes(UPLOADMILL_PIPELINES='{"mine": {"steps": ["validate", 3]}, "other": []}')
+    assert "pipelines.mine.steps.1: write a step's name, or a table {step = its name" in text
+    assert "pipelines.other: it is a table; write [pipelines.other]" in text
+
+
 @pytest.mark.parametrize("secret", ["{Zq8#x", "[1]", "{}"])
 def test_a_value_that_is_no_list_is_taken_as_it_stands(secret):
     variables = {
