@@ -120,10 +120,9 @@ def explained(settings: type[BaseModel], error: Any) -> str:
     """One validation error as a line that names the setting."""
     where = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] in ("model_type", "dict_type"):
-        in_a_list = not all(isinstance(part, str) for part in error["loc"])
-        step = "write a step's name, or a table {step = its name, and its options}"
-        table = f"it is a table; write [{where}], and its settings below that"
-        return f"{where}: {step if in_a_list else table}"
+        if not all(isinstance(part, str) for part in error["loc"]):
+            return f"{where}: write a step's name, or a table {{step = its name, and its options}}"
+        return f"{where}: it is a table; write [{where}], and its settings below that"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg'].removeprefix('Value error, ')}"
     table = settings
