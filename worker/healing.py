@@ -28,7 +28,7 @@ LOCK_TTL = 10.0
 def turn(client: redis.Redis, every: float) -> Iterator[bool]:
     """Heal while the block lasts; False where somebody else is at it, or was a moment ago."""
     with alone(client, LOCK, LOCK_TTL) as ours:
-        yield ours and first_lately(client, LOOKED, every)
+        yield ours is not None and first_lately(client, LOOKED, every)
 
 
 def heal() -> subprocess.Popen[bytes]:

@@ -4,14 +4,20 @@ Whoever has reconciled notes in Redis when it began and which Redis that was. Th
 everything: it is old, it is of another Redis (restarted, or another one has taken over), or it
 is gone (Redis came back empty, or somebody began and did not come to the end). One process does
 it at a time, by a lock that only saves work.
+
+What takes long lists of the stores is done where Redis may have forgotten something, and else once
+a day: the secondary may hold millions of objects.
 """
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import redis
 
@@ -19,6 +25,8 @@ from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.wire import LEDGER_PREFIX
 from uploadmill.worker.alone import alone
 from uploadmill.worker.errands import Errand, command
+
+log = logging.getLogger("uploadmill.reconcile")
 
 RECONCILED = LEDGER_PREFIX + "reconciled"
 LOCK = LEDGER_PREFIX + "lock:reconcile"
@@ -31,8 +39,24 @@ LOCK_TTL = 10.0
 #: time, up to the time after which it is due anyway.
 LOOK = 5.0
 
+#: Seconds after which the lists are gone through although Redis has forgotten nothing.
+LISTS = 86_400.0
+
 #: A worker that starts needs no reconciliation if one began so few seconds ago.
 AT_START = 5.0
+
+
+@dataclass
+class Turn:
+    """A reconciliation that has begun.
+
+    Attributes:
+        lists: Whether the lists are to be gone through, too.
+        listed: To be set by who has gone through them to the end.
+    """
+
+    lists: bool
+    listed: bool = False
 
 
 class Turns:
@@ -51,10 +75,8 @@ class Turns:
         Raises:
             redis.RedisError: Redis does not answer.
         """
-        identity, _, began = (_text(self._redis.get(RECONCILED)) or "").rpartition(" ")
-        if identity != self.identity():
-            return True
-        return self._now() - float(began) >= within
+        last = self._last()
+        return last is None or self._now() - last.began >= within
 
     @property
     def taken(self) -> bool:
@@ -62,29 +84,46 @@ class Turns:
         return bool(self._redis.exists(LOCK))
 
     @contextmanager
-    def take(self, within: float) -> Iterator[bool]:
-        """Hold the turn while the block lasts; False where it is somebody else's, or not due.
+    def take(self, within: float) -> Iterator[Turn | None]:
+        """Hold the turn while the block lasts; None where it is somebody else's, or not due.
 
-        The note is taken away meanwhile, and written when the block ends without an error: where
-        it does not, somebody else begins as soon as the lock is free.
+        The note is taken away meanwhile, and written when the block ends without an error and the
+        lock is still ours: where it is not, Redis may have been emptied, and what was seen to
+        before that is forgotten again. Without a note somebody else begins at once.
         """
-        with alone(self._redis, LOCK, LOCK_TTL) as ours:
-            if not ours or not self.due(within):
-                yield False
+        with alone(self._redis, LOCK, LOCK_TTL) as held:
+            if held is None or not self.due(within):
+                yield None
                 return
-            note = f"{self.identity()} {self._now()}"
+            last, identity, began = self._last(), self.identity(), self._now()
+            turn = Turn(lists=last is None or began - last.listed >= LISTS)
             self._redis.delete(RECONCILED)
-            yield True
-            self._redis.set(RECONCILED, note)
+            yield turn
+            listed = began if turn.listed else last.listed if last else 0.0
+            if not held.set(RECONCILED, f"{identity} {began} {listed}"):
+                log.warning("reconciled_in_vain")
 
     def identity(self) -> str:
         """Which Redis this is: another one after every restart and every failover."""
         server, replication = self._redis.info("server"), self._redis.info("replication")
         return f"{server.get('run_id')}:{replication.get('master_replid')}"
 
+    def _last(self) -> _Note | None:
+        """What is noted of the last one; None where that is nothing, or of another Redis."""
+        identity, *times = _text(self._redis.get(RECONCILED)).split() or ("",)
+        ours = identity == self.identity() and len(times) == len(_Note._fields)
+        return _Note(*map(float, times)) if ours else None
+
     def _now(self) -> float:
         seconds, microseconds = self._redis.time()
         return float(seconds) + float(microseconds) / 1e6
+
+
+class _Note(NamedTuple):
+    """When the last reconciliation began, and the last that went through the lists."""
+
+    began: float
+    listed: float
 
 
 def _text(value: object) -> str:

@@ -120,6 +120,30 @@ def test_recover_does_its_other_work_without_the_secondary(settler, settings):
     assert "secondary_not_looked_through" in recovered.stderr
 
 
+def test_a_worker_goes_through_the_secondary_only_where_redis_may_have_forgotten(settler, job):
+    def by_a_worker() -> list[str]:
+        recovered = run("recover", "--unless-within", "0")
+        assert 0 == recovered.exit_code, recovered.output
+        return settler.ledger.redis.zrange(HEAL, 0, -1)
+
+    # Given a secondary that does not answer, and a Redis that knows nothing
+    settler.ledger.redis.flushall()
+    Path("secondary").rename("aside")
+    Path("secondary").touch()
+    assert [] == by_a_worker()
+
+    # When it answers again, then it is gone through to the end
+    Path("secondary").unlink()
+    Path("aside").rename("secondary")
+    assert [job.id] == by_a_worker()
+
+    # And not each time; but by hand it is
+    settler.ledger.redis.delete(HEAL)
+    assert [] == by_a_worker()
+    assert 0 == run("recover").exit_code
+    assert [job.id] == settler.ledger.redis.zrange(HEAL, 0, -1)
+
+
 def test_a_worker_heals_what_is_due_and_says_so_in_its_log(settler, job):
     done = run("heal", "--in-turn")
     assert 0 == done.exit_code, done.output

@@ -80,6 +80,62 @@ def test_a_redis_that_came_back_empty_is_reconciled(client):
     assert Turns(client).due(600)
 
 
+def test_a_redis_that_is_emptied_in_the_midst_of_it_is_reconciled_again_at_once(client, caplog):
+    # Given somebody who has seen to some jobs
+    with Turns(client).take(600) as first:
+        assert first
+
+        # When Redis forgets them, and also who is at it
+        client.flushall()
+
+    # Then nobody takes that for done
+    assert not client.exists(RECONCILED)
+    assert "reconciled_in_vain" in [each.message for each in caplog.records]
+    assert Turns(client).due(600)
+    assert not Turns(client).taken
+    reconciled(client)
+    assert not Turns(client).due(600)
+
+
+def test_who_stood_still_until_somebody_else_began_does_not_speak_for_him(client):
+    with Turns(client).take(600) as first:
+        assert first
+        client.delete(LOCK)  # it ran out meanwhile
+        other = client.lock(LOCK, timeout=60)
+        assert other.acquire(blocking=False)
+
+    assert not client.exists(RECONCILED)
+    assert other.owned()
+
+
+def test_the_lists_are_gone_through_where_redis_may_have_forgotten_and_once_a_day(
+    client, monkeypatch
+):
+    def gone_through(*, to_the_end: bool = True) -> bool:
+        with Turns(client).take(0) as turn:
+            assert turn
+            turn.listed = turn.lists and to_the_end
+            return turn.lists
+
+    # At first, and again as long as a store is out
+    assert [True, True, False] == [gone_through(to_the_end=end) for end in (False, True, True)]
+
+    # When Redis was emptied, even while somebody was at it, and after one that was killed
+    client.flushall()
+    assert [True, False] == [gone_through(), gone_through()]
+    with Turns(client).take(0):
+        client.flushall()
+    assert [True, False] == [gone_through(), gone_through()]
+    client.delete(RECONCILED)
+    assert [True, False] == [gone_through(), gone_through()]
+
+    # And when the time is over
+    monkeypatch.setattr(reconciling, "LISTS", 0.05)
+    assert eventually(gone_through)
+    monkeypatch.undo()
+    assert not gone_through()
+
+
 def test_one_that_failed_is_due_again(client):
     with pytest.raises(LookupError), Turns(client).take(600):
         raise LookupError
@@ -92,7 +148,7 @@ def test_one_process_at_a_time(client):
 
     def take() -> None:
         with Turns(client).take(600) as ours:
-            done.append(ours)
+            done.append(ours is not None)
             assert not ours or eventually(lambda: 6 == len(done))
 
     threads = [threading.Thread(target=take) for _ in range(6)]
@@ -127,7 +183,7 @@ from uploadmill.worker import errands, reconciling
 reconciling.LOCK_TTL = 1.0
 with redis.Redis.from_url(sys.argv[1]) as client:
     with reconciling.Turns(client).take(0) as ours:
-        print(ours, flush=True)
+        print(ours is not None, flush=True)
         threading.Event().wait()
 """
 

@@ -44,13 +44,14 @@ def recover(unless_within: float | None, *, dry_run: bool) -> None:
         if dry_run:
             reconcile(settler, dry_run=True)
         elif unless_within is None:
-            _recover(settler)
+            reconcile(settler)
+            _go_through_lists(settler)
         else:
             _in_turn(settler, unless_within)
 
 
-def _recover(settler: Settler) -> None:
-    reconcile(settler)
+def _go_through_lists(settler: Settler) -> bool:
+    """Find what no envelope tells of, and Redis may have forgotten; returns whether all of it."""
     forgotten = refill(settler)
     if forgotten:
         log.info("failed_jobs_listed_again", extra={"jobs": forgotten})
@@ -59,12 +60,15 @@ def _recover(settler: Settler) -> None:
     except StorageUnavailable as error:
         # Nothing of the secondary's is forgotten: it is looked through again next time.
         log.warning("secondary_not_looked_through", extra={"reason": str(error)})
+        return False
+    return True
 
 
 def _in_turn(settler: Settler, unless_within: float) -> None:
     try:
-        with Turns(settler.ledger.redis).take(unless_within) as ours:
-            if ours:
-                _recover(settler)
+        with Turns(settler.ledger.redis).take(unless_within) as turn:
+            if turn:
+                reconcile(settler)
+                turn.listed = turn.lists and _go_through_lists(settler)
     except redis.RedisError as error:
         raise LedgerUnavailable(f"Redis does not serve us ({type(error).__name__})") from error
