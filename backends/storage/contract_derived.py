@@ -6,6 +6,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from uploadmill.backends.storage.content_types import DEFAULT_TYPE
 from uploadmill.backends.storage.contract_ground import (
     SMALL,
     Ground,
@@ -138,6 +139,21 @@ def move_keeps_everything(ground: Ground) -> None:
         same(source.sha256, digest(ground.storage, target), "the bytes")
 
 
+def a_type_that_says_nothing_is_kept(ground: Ground) -> None:
+    """Whatever the key ends in: some servers take it for none, and serve data as a page."""
+    storage = ground.storage
+    for source in ground.sources():
+        one, two = ground.key(f"plain-{source.size}"), ground.key(f"plain-{source.size}.html")
+        storage.put(one, source)
+        storage.put(two, source, content_type=DEFAULT_TYPE)
+        storage.copy(two, two + ".css")
+        storage.move(one, one + ".csv")
+        for key in (two, two + ".css", one + ".csv"):
+            same(DEFAULT_TYPE, storage.stat(key).content_type, f"the type of {key[-9:]!r}")
+            with storage.open(key) as reader:
+                same(DEFAULT_TYPE, reader.stat.content_type, f"the type of {key[-9:]!r}, open")
+
+
 def move_overwrites_or_refuses(ground: Ground) -> None:
     """As asked; a refused move leaves both, a move onto itself changes nothing."""
     storage = ground.storage
@@ -181,6 +197,7 @@ CHECKS = (
     download_writes_a_file,
     a_verified_read_gives_the_bytes,
     move_keeps_everything,
+    a_type_that_says_nothing_is_kept,
     move_overwrites_or_refuses,
     delete_many_takes_a_stream,
 )

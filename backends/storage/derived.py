@@ -6,12 +6,14 @@ import os
 import secrets
 from abc import ABC
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.base import Storage
-from uploadmill.backends.storage.facts import facts_of
+from uploadmill.backends.storage.content_types import DEFAULT_TYPE
+from uploadmill.backends.storage.facts import Facts, facts_of
 from uploadmill.backends.storage.features import Feature
 from uploadmill.backends.storage.keys import shown
 from uploadmill.backends.storage.objects import ObjectStat
@@ -101,8 +103,8 @@ class Derived(Storage, ABC):
                 raise ObjectExists(self.name, target)
             return before
         copied = self.copy(source, target, create_only=create_only)
-        if (copied.size, facts_of(copied)) != (before.size, facts_of(before)):
-            raise IntegrityError(self.name, target, "the copy is not the original")
+        if (copied.size, facts_of(copied)) != (before.size, _expected(before, copied)):
+            raise IntegrityError(self.name, target, "the copy has another size or other facts")
         self.delete(source, if_match=before.etag)
         return copied
 
@@ -112,3 +114,12 @@ class Derived(Storage, ABC):
 
     def _unsupported(self, feature: Feature, key: str) -> Unsupported:
         return Unsupported(self.name, key, self.lacks[feature])
+
+
+def _expected(before: ObjectStat, copied: ObjectStat) -> Facts:
+    """What a copy has to have."""
+    facts = facts_of(before)
+    if before.sha256 is None and before.content_type in (None, DEFAULT_TYPE):
+        # Others put it and said no type: some servers then give each key its extension's.
+        return replace(facts, content_type=facts_of(copied).content_type)
+    return facts

@@ -10,11 +10,16 @@ from typing import Any
 
 from botocore.parsers import ResponseParserError
 
+from uploadmill.backends.storage.content_types import DEFAULT_TYPE
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.headers import SHA256_NAME, decoded, encoded
 from uploadmill.backends.storage.keys import is_key
 from uploadmill.backends.storage.listing import Entry, Page
 from uploadmill.backends.storage.objects import Folder, ObjectStat
+
+#: How the type that says nothing is sent. In its usual letters some servers (SeaweedFS) take it for
+#: none and answer with that of the key's extension; types are the same in any case (RFC 2045).
+_SENT_DEFAULT = "Application/Octet-Stream"
 
 #: What the inside of our tokens begins with.
 _OUR_TOKEN = b"s3 "
@@ -36,10 +41,20 @@ def headers(facts: Facts) -> dict[str, Any]:
         "ContentDisposition": facts.content_disposition,
     }
     return {
-        "ContentType": facts.content_type,
+        "ContentType": sent_type(facts.content_type),
         "Metadata": metadata,
         **{name: value for name, value in given.items() if value is not None},
     }
+
+
+def sent_type(content_type: str) -> str:
+    """A content type as it is sent to a server."""
+    return _SENT_DEFAULT if content_type == DEFAULT_TYPE else content_type
+
+
+def _told_type(content_type: str | None) -> str | None:
+    """A content type as it was before it was sent."""
+    return DEFAULT_TYPE if content_type == _SENT_DEFAULT else content_type
 
 
 def told(answer: Mapping[str, Any], name: str) -> Any:
@@ -60,7 +75,7 @@ def created(key: str, facts: Facts, size: int, answer: Mapping[str, Any]) -> Obj
         size=size,
         etag=bare(told(answer, "ETag")),
         modified=_date(answer),
-        content_type=facts.content_type,
+        content_type=_told_type(facts.content_type),
         metadata=facts.metadata,
         sha256=facts.sha256,
         version=_version(answer),
@@ -82,7 +97,7 @@ def found(key: str, answer: Mapping[str, Any]) -> ObjectStat:
         size=int(total) if total else told(answer, "ContentLength"),
         etag=bare(told(answer, "ETag")),
         modified=told(answer, "LastModified"),
-        content_type=answer.get("ContentType"),
+        content_type=_told_type(answer.get("ContentType")),
         metadata=metadata,
         sha256=sha256,
         version=_version(answer),
@@ -124,6 +139,11 @@ def server_token(token: str | None) -> str | None:
     if not marked:
         raise ValueError(_FOREIGN)
     return server
+
+
+def server_name(answer: Mapping[str, Any]) -> str:
+    """What the server calls itself; empty where it does not."""
+    return str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", ""))
 
 
 def kept(key: str, item: Mapping[str, Any]) -> ObjectStat:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from uploadmill.backends.storage.features import Access, PresignedUpload
+from uploadmill.backends.storage.s3_answers import sent_type
 from uploadmill.backends.storage.s3_errors import (
     ACCESS_REFUSED,
     code_of,
@@ -48,13 +49,14 @@ def presigned_upload(
     """A form whose policy allows this key, this type and these sizes only."""
     if _FILENAME in key:
         raise Unsupported(objects.store, key, f"in a form S3 would replace {_FILENAME}")
+    sent = sent_type(content_type)
     with translated(objects.store, key):
         form = objects.bucket.client.generate_presigned_post(
             **objects.address(key),
-            Fields={"Content-Type": content_type},
+            Fields={"Content-Type": sent},
             Conditions=[
                 ["content-length-range", sizes.start, sizes.stop - 1],
-                {"Content-Type": content_type},
+                {"Content-Type": sent},
             ],
             ExpiresIn=_seconds(objects.store, key, expires),
         )

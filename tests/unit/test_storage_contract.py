@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from services.served_memory import ServedMemory, served
 
+from uploadmill.backends.storage.content_types import DEFAULT_TYPE, type_by_extension
 from uploadmill.backends.storage.contract import CHECKS, Ground, run_check, run_contract
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.local import LocalStorage
@@ -123,6 +124,24 @@ class ForgetsEmptyMetadata(Broken):
 class ForgetsTheType(Broken):
     def put(self, key, source, *, content_type=None, **options):
         return super().put(key, source, **options)
+
+
+class TakesAPlainTypeForNone(Broken):
+    def put(self, key, source, *, content_type=None, **options):
+        kind = type_by_extension(key) if content_type == DEFAULT_TYPE else content_type
+        return super().put(key, source, content_type=kind, **options)
+
+
+class CopyTakesAPlainTypeForNone(Broken):
+    def copy(self, source, target, **options):
+        stat = super().copy(source, target, **options)
+        if stat.content_type != DEFAULT_TYPE or source == target:
+            return stat
+        kind = type_by_extension(target)
+        self._objects[target] = replace(
+            self._objects[target], stat=replace(stat, content_type=kind)
+        )
+        return self.stat(target)
 
 
 class GuessesNoType(Broken):
