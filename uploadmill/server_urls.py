@@ -74,7 +74,7 @@ def _server(url: str, schemes: tuple[str, ...], form: str) -> SplitResult:
 
 
 def _check_database(parts: SplitResult) -> None:
-    database = parts.path.removeprefix("/")
+    database = parts.path.strip("/")
     if database and not database.isdecimal():
         raise ValueError(f"behind the last '/' stands a database's number; {ESCAPES}")
 

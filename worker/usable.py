@@ -58,8 +58,8 @@ def _out_of_reach(settings: Settings) -> Iterator[str]:
         if key_file is not None and not os.access(key_file, os.R_OK):
             yield f"{role}.credentials_path: there is no file that this user may read"
     alive = settings.worker.liveness_file
-    if alive is not None and not os.access(alive.parent, os.W_OK):
-        yield "worker.liveness_file: there is no folder for it that this user may write to"
+    if alive and not os.access(alive if alive.exists() else alive.parent, os.W_OK):
+        yield "worker.liveness_file: it cannot be touched by this user, or has no folder"
 
 
 def _note_pipelines(settings: Settings, mistakes: list[str]) -> None:

@@ -80,7 +80,7 @@ def test_a_worker_that_could_only_fail_its_jobs_does_not_start(tmp_path):
         "  - storage 'quarantine': credentials_path cannot be read: FileNotFoundError",
         "  - prefix: no key can begin with it, or it is too long",
         "  - secondary.credentials_path: there is no file that this user may read",
-        "  - worker.liveness_file: there is no folder for it that this user may write to",
+        "  - worker.liveness_file: it cannot be touched by this user, or has no folder",
     ] == ended.stderr.rpartition("Error: ")[2].splitlines()
 
 
