@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 #: Headers that belong to one connection.
-_HOP = frozenset({"connection", "transfer-encoding", "content-length", "date", "server", "expect"})
+_HOP = frozenset({"connection", "transfer-encoding", "content-length", "date", "expect"})
 
 #: Seconds a request to the real server may take.
 _PATIENCE = 60.0
