@@ -58,8 +58,7 @@ class Storage(Protocol):
             metadata: The user's own, kept with the object: lower-case ASCII names, any text as
                 value, 1.5 kB in all once encoded (:func:`~.headers.check_metadata`).
             cache_control: Served with the object, such as ``public, max-age=31536000``.
-            content_disposition: Served with the object, such as what
-                :func:`~.headers.attachment` makes of a file's name.
+            content_disposition: The same; :func:`~.headers.attachment` makes one of a name.
             access: Who may read it; the bucket's own rule when not given.
             create_only: Fail when the key is taken, decided atomically by the store.
             sha256: What the bytes should have; a difference leaves nothing behind.
@@ -152,8 +151,7 @@ class Storage(Protocol):
 
         Args:
             keys: Any number of them; with *if_match* one.
-            if_match: The etag that the object must have. Most stores decide it themselves; S3's
-                look just before, and lose what is written in between.
+            if_match: The etag it must have; S3 is looked at just before, other stores decide it.
 
         Raises:
             ObjectChanged: Its etag is not *if_match*.
@@ -175,13 +173,15 @@ class Storage(Protocol):
         """
 
     def move(self, source: str, target: str, *, create_only: bool = False) -> ObjectStat:
-        """Copy, compare, then delete *source* by its etag; killed in between, both are there.
+        """Copy, compare size and facts, then delete *source* by its etag; killed, both are there.
+
+        What a server copies itself is not read back; other bytes are hashed on their way.
 
         Raises:
             ObjectNotFound: No *source*.
             ObjectChanged: *source* was overwritten meanwhile; *target* has the older bytes.
             ObjectExists: *create_only*, and *target* is taken.
-            IntegrityError: The copy is not the original; that stays.
+            IntegrityError: The copy has another size or other facts; the original stays.
         """
 
     @overload
@@ -209,9 +209,9 @@ class Storage(Protocol):
     ) -> Listing[ObjectStat] | Listing[ObjectStat | Folder]:
         """Every object whose key starts with *prefix*, in key order, any number of them.
 
-        Key order is that of code points. Some S3 servers compare folder by folder instead, so
-        ``a/b`` may come before ``a-b``; everything else is in the same order everywhere.
-        Objects whose keys are not valid here are left out: nothing could be done with them.
+        Key order is that of code points; but an S3 server may compare folder by folder, and have
+        ``a/b`` before ``a-b`` (:class:`~.listing.ListsByFolder`). Composites are in order.
+        Objects whose keys are not valid here are left out.
 
         Args:
             prefix: Whole folders or half a name.

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from uploadmill.backends.storage.contract_ground import SMALL, Ground, raises, same, true
 from uploadmill.backends.storage.keys import RESERVED
+from uploadmill.backends.storage.listing import lists_by_folder
 from uploadmill.backends.storage.objects import Folder
 from uploadmill.errors import InvalidKey
 
@@ -86,6 +87,40 @@ def list_goes_on_where_it_stopped(ground: Ground) -> None:
             same(whole, pieces, f"the pieces of {limit}")
 
 
+def list_gives_each_key_once_beside_folders(ground: Ground) -> None:
+    """Whole and by pieces, where names sort before the slash of a folder and begin with its name.
+
+    A store whose server compares folder by folder says so, and has them in another order.
+    """
+    storage = ground.storage
+    names = ("a b", "a-b", "a-c-d/e", "a-c/d", "a-c/d-e", "a.b", "a/b", "a/b-c", "a/c/d", "a0")
+    for name in names:
+        storage.put(ground.key("beside/" + name), SMALL)
+    level = ["a b", "a-b", "a-c-d/", "a-c/", "a.b", "a/", "a0"]
+    for delimiter, expected in ((None, sorted(names)), ("/", level)):
+        for limit in (None, 1, 2, 3, 5):
+            found = _pieces(ground, "beside/", delimiter, limit)
+            if lists_by_folder(storage):
+                found.sort()
+            keys = [ground.key("beside/" + name) for name in expected]
+            same(keys, found, f"the keys, {limit} at a time")
+
+
+def _pieces(ground: Ground, prefix: str, delimiter: str | None, limit: int | None) -> list[str]:
+    """The keys of a list that goes on by tokens to its end, or to where it must have ended."""
+    found: list[str] = []
+    token = None
+    for _ in range(100):
+        piece = ground.storage.list(  # type: ignore[call-overload]
+            ground.key(prefix), delimiter=delimiter, limit=limit, token=token
+        )
+        found += [entry.key for entry in piece]
+        token = piece.token
+        if token is None:
+            break
+    return found
+
+
 def list_refuses_what_is_no_token(ground: Ground) -> None:
     """Another text is a mistake of the caller's."""
     ground.storage.put(ground.key("token/a"), SMALL)
@@ -115,6 +150,7 @@ CHECKS = (
     list_refuses_hostile_prefixes,
     list_by_folders,
     list_goes_on_where_it_stopped,
+    list_gives_each_key_once_beside_folders,
     list_refuses_what_is_no_token,
     list_of_a_living_folder_ends,
 )

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from uploadmill.backends.storage.keys import is_key
 from uploadmill.backends.storage.objects import Folder, ObjectStat
@@ -16,7 +16,8 @@ Entry = ObjectStat | Folder
 #: Entries of a page where we make the pages ourselves.
 PAGE = 1000
 
-_FOREIGN = "this is no token of a list of this store"
+#: What is said of other stores' tokens, and of no tokens at all.
+FOREIGN = "this is no token of a list of this store"
 
 
 Entry_co = TypeVar("Entry_co", covariant=True)
@@ -37,6 +38,19 @@ class Listing(Protocol[Entry_co]):
 
         To be asked when the iterator has ended. Opaque, and only for the same store and prefix.
         """
+
+
+@runtime_checkable
+class ListsByFolder(Protocol):
+    """A storage whose server may list folder by folder, so that ``a/b`` comes before ``a-b``."""
+
+    def lists_by_folder(self) -> bool:
+        """Whether it does."""
+
+
+def lists_by_folder(storage: object) -> bool:
+    """Whether a store lists in another order than that of code points."""
+    return isinstance(storage, ListsByFolder) and storage.lists_by_folder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +119,7 @@ def key_before(token: str | None) -> str:
     """
     key = place_in(token or "")
     if key and not is_key(key.removesuffix("/")):
-        raise ValueError(_FOREIGN)
+        raise ValueError(FOREIGN)
     return key
 
 
@@ -118,4 +132,4 @@ def place_in(token: str) -> str:
     try:
         return base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
     except ValueError as error:
-        raise ValueError(_FOREIGN) from error
+        raise ValueError(FOREIGN) from error

@@ -11,7 +11,9 @@ from typing import Any
 
 from uploadmill.backends.storage.arguments import Ask
 from uploadmill.backends.storage.base import Storage
-from uploadmill.backends.storage.listing import PAGE, Entry, Page, paged
+from uploadmill.backends.storage.listing import FOREIGN, PAGE, Entry, Page, lists_by_folder, paged
+from uploadmill.backends.storage.merging_folders import merged_by_folder
+from uploadmill.errors import StorageUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,11 @@ class _Walk:
     """
 
     def __init__(self, store: Storage, ask: Ask, position: _Position | None) -> None:
+        self._store = store.name
         self._list: Any = store.list
         self._ask = ask
         self._seen: Entry | None = None
+        self._before = ""
         self.position = position
         if position is not None:
             self._begin(position)
@@ -53,6 +57,8 @@ class _Walk:
             self._seen = next(self._entries, None)
             if self._seen is None:
                 self._turn_over()
+            else:
+                self._insist_on_order(self._seen.key)
         return self._seen
 
     def take(self) -> None:
@@ -60,6 +66,13 @@ class _Walk:
         if self._seen is not None:
             self._count(self._seen)
             self._seen = None
+
+    def _insist_on_order(self, key: str) -> None:
+        """Refuse to merge what is in no order: keys would be missing, or be given twice."""
+        if key < self._before:
+            reason = "it does not list in the order of keys; if it is on S3, give lists_by_folder"
+            raise StorageUnavailable(self._store, reason, retry_here=False)
+        self._before = key
 
     def _begin(self, at: _Position) -> None:
         """Fetch a page, and pass over what was given of it."""
@@ -99,6 +112,13 @@ class _Walk:
 
 def merged_pages(stores: Sequence[Storage], ask: Ask) -> Iterator[Page]:
     """The entries of all stores; where several have a key, the first store's."""
+    if any(lists_by_folder(store) for store in stores):
+        yield from merged_by_folder(stores, ask)
+    else:
+        yield from _merged_pages(stores, ask)
+
+
+def _merged_pages(stores: Sequence[Storage], ask: Ask) -> Iterator[Page]:
     walks = [
         _Walk(store, ask, position)
         for store, position in zip(stores, _positions(ask.token, len(stores)), strict=True)
@@ -131,4 +151,4 @@ def _positions(token: str | None, stores: int) -> Sequence[_Position | None]:
             return positions
     except (ValueError, TypeError, LookupError):
         pass
-    raise ValueError("this is no token of a list of this store")
+    raise ValueError(FOREIGN)

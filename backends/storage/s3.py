@@ -18,7 +18,7 @@ from uploadmill.backends.storage.limits import Limits
 from uploadmill.backends.storage.listing import Page
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.backends.storage.reader import ObjectReader
-from uploadmill.backends.storage.s3_answers import listed, server_token, token_of
+from uploadmill.backends.storage.s3_answers import listed, server_name, server_token, token_of
 from uploadmill.backends.storage.s3_client import Addressing, S3Access, S3Bucket, check_s3_endpoint
 from uploadmill.backends.storage.s3_copying import S3Copier
 from uploadmill.backends.storage.s3_errors import code_of, is_absent, meaning, translated
@@ -48,6 +48,9 @@ COPY_PART_SIZE = 512 << 20
 #: Objects one DeleteObjects takes and one page of a list gives: what S3 allows.
 PAGE_SIZE = 1000
 
+#: What servers call themselves that list folder by folder.
+_LIST_BY_FOLDER = ("SeaweedFS",)
+
 
 class S3Storage(Skeleton):
     """Objects in a bucket, under a prefix.
@@ -68,6 +71,7 @@ class S3Storage(Skeleton):
         copy_limit: Bytes of the largest object copied in one request.
         copy_part_size: Bytes of a part of a copy by parts.
         page_size: Objects listed, or deleted, in one request.
+        lists_by_folder: Whether the server lists ``a/b`` before ``a-b``; None: by its name.
         max_file_size: In bytes; None: what fits into all parts.
         options: Those of every store (:class:`Skeleton`).
     """
@@ -89,6 +93,7 @@ class S3Storage(Skeleton):
         copy_limit: int = COPY_LIMIT,
         copy_part_size: int = COPY_PART_SIZE,
         page_size: int = PAGE_SIZE,
+        lists_by_folder: bool | None = None,
         max_file_size: int | None = None,
         **options: Any,
     ) -> None:
@@ -112,6 +117,7 @@ class S3Storage(Skeleton):
         self._copier = S3Copier(self._objects, copy_limit, copy_part_size)
         self._kept = S3Versions(self._objects)
         self._page_size = page_size
+        self._by_folder = lists_by_folder
 
     def _write(self, write: Write) -> ObjectStat:
         return self._writer.write(write)
@@ -175,6 +181,14 @@ class S3Storage(Skeleton):
                 if not is_absent(error):
                     raise
 
+    def lists_by_folder(self) -> bool:
+        """See :class:`ListsByFolder`; a server is asked once who it is."""
+        if self._by_folder is None:
+            with translated(self.name):
+                answer = self._bucket.client.head_bucket(Bucket=self._bucket.name)
+            self._by_folder = server_name(answer).startswith(_LIST_BY_FOLDER)
+        return self._by_folder
+
     def ping(self) -> None:
         """See :meth:`Storage.ping`; the bucket must be there and let us in."""
         with translated(self.name):
@@ -203,7 +217,8 @@ class S3Storage(Skeleton):
             token = page.token
             left = None if left is None else left - len(page.entries)
             yield Page(page.entries, token_of(token))
-            if token is None or left == 0:
+            # Some servers count an object and a folder of the same name for one.
+            if token is None or (left is not None and left <= 0):
                 return
 
     def _page(self, ask: Ask, token: str | None, left: int | None) -> Page:

@@ -14,7 +14,7 @@ from uploadmill.backends.storage.content_types import DEFAULT_TYPE
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.headers import SHA256_NAME, decoded, encoded
 from uploadmill.backends.storage.keys import is_key
-from uploadmill.backends.storage.listing import Entry, Page
+from uploadmill.backends.storage.listing import FOREIGN, Entry, Page
 from uploadmill.backends.storage.objects import Folder, ObjectStat
 
 #: How the type that says nothing is sent. In its usual letters some servers (SeaweedFS) take it for
@@ -23,8 +23,6 @@ _SENT_DEFAULT = "Application/Octet-Stream"
 
 #: What the inside of our tokens begins with.
 _OUR_TOKEN = b"s3 "
-
-_FOREIGN = "this is no token of a list of this store"
 
 
 def headers(facts: Facts) -> dict[str, Any]:
@@ -135,9 +133,9 @@ def server_token(token: str | None) -> str | None:
         inside = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
         marked, server = inside.startswith(_OUR_TOKEN), inside.removeprefix(_OUR_TOKEN).decode()
     except ValueError as error:
-        raise ValueError(_FOREIGN) from error
+        raise ValueError(FOREIGN) from error
     if not marked:
-        raise ValueError(_FOREIGN)
+        raise ValueError(FOREIGN)
     return server
 
 

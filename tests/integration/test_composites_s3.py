@@ -13,6 +13,7 @@ from services.timed_ledger import timed_ledger
 from uploadmill.backends.ledger.breaker import SharedBreakers, circuits
 from uploadmill.backends.storage.breaker import Circuit
 from uploadmill.backends.storage.failover import FailoverStorage
+from uploadmill.backends.storage.local import LocalStorage
 from uploadmill.backends.storage.memory import MemoryStorage
 from uploadmill.backends.storage.s3 import S3Storage
 from uploadmill.errors import StorageUnavailable
@@ -130,3 +131,46 @@ def test_a_shared_breaker_spares_all_but_one_the_black_hole(through_proxy, redis
         stores[1].put("home", b"1")
         assert Circuit.CLOSED == circuits(ledger)["primary"].circuit
         assert b"1" == primary.read("home", 1)
+
+
+@pytest.mark.parametrize("which", ["before", "behind"])
+def test_each_key_comes_once_though_the_server_lists_folder_by_folder(
+    s3_server, request, tmp_path, which
+):
+    names = ["a b", "a-b", "a-c-d/e", "a-c/d", "a.b", "a/b", "a/b-c", "a/c/d", "a0", "z/1", "z-1"]
+    with closing(bucket(s3_server, "s3", request.node.name)) as s3:
+        local = LocalStorage(tmp_path / "root", name="local")
+        for name in names:
+            s3.put(name, b"1")
+            local.put(name, b"2")
+        assert s3.lists_by_folder()
+        assert names != [stat.key for stat in s3.list()]
+        storage = FailoverStorage(s3, local) if which == "before" else FailoverStorage(local, s3)
+
+        assert sorted(names) == [stat.key for stat in storage.list()]
+        for limit in (1, 2, 3):
+            assert sorted(names) == pieces(storage, limit)
+
+
+def pieces(storage: FailoverStorage, limit: int) -> list[str]:
+    found: list[str] = []
+    token = None
+    while True:
+        piece = storage.list(limit=limit, token=token)
+        found += [stat.key for stat in piece]
+        token = piece.token
+        if token is None:
+            return found
+
+
+def test_a_server_that_hides_its_name_is_not_merged_wrongly(s3_server, request):
+    hidden = bucket(s3_server, "s3", request.node.name, lists_by_folder=False)
+    with closing(hidden), closing(bucket(s3_server, "s3", request.node.name)) as s3:
+        for name in ("a/b", "a-b"):
+            s3.put(name, b"1")
+
+        with pytest.raises(StorageUnavailable, match="give lists_by_folder"):
+            list(FailoverStorage(hidden, MemoryStorage("secondary")).list())
+        assert ["a-b", "a/b"] == [
+            stat.key for stat in FailoverStorage(s3, MemoryStorage("secondary")).list()
+        ]
