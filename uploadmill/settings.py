@@ -183,7 +183,9 @@ class Settings(Table):
     redis_url: Annotated[str, AfterValidator(ledger_address)] = Field(
         default="redis://127.0.0.1:6379/0", description="the ledger"
     )
-    broker_url: str = Field(default="", description="Celery's broker; empty: the ledger's Redis")
+    broker_url: str = Field(
+        default="", description="Celery's broker, Redis or RabbitMQ; empty: the ledger's Redis"
+    )
     accept_volatile_redis: bool = Field(
         default=False, description="accept a ledger that evicts keys or does not persist"
     )
