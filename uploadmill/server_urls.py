@@ -39,11 +39,13 @@ def broker_address(url: str) -> str:
         ValueError: It is not.
     """
     form = "redis://host:6379/0, rediss://…, amqp://user:password@host:5672/vhost or amqps://…"
-    if not url.startswith(_REDIS):
+    if url.startswith(_REDIS):
+        _check_database(_server(url, _REDIS, form))
+        if ";" in url:
+            raise ValueError(f"there can be but one Redis; {ESCAPES}, %3B for ';'")
+    else:
         for each in url.split(";"):
             _server(each, _RABBITMQ, form)
-    else:
-        _check_database(_server(url, _REDIS, form))
     return url
 
 

@@ -154,6 +154,9 @@ def test_old_signatures_are_a_warning():
 
 def test_addresses_are_shown_without_credentials():
     assert "rediss://cache:6380/1" == shown("rediss://user:s3cret@cache:6380/1?password=s3cret")
+    assert "redis://cache" == shown("redis://:s3;cret@cache")
+    assert "amqp://one//;amqps://two//" == shown("amqp://s:3@one//;amqps://u:s3cret@two//")
+    assert "pyamqp://one//;amqp://two//" == shown("pyamqp://one//;amqp://u:s3cret@two//")
 
 
 def _faults(findings) -> list[Finding]:

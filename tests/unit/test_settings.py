@@ -207,6 +207,13 @@ def test_a_rabbitmq_is_the_broker_alone(url):
     assert "redis_url: not an address that is known" in mistakes(UPLOADMILL_REDIS_URL=url)
 
 
+def test_a_broker_s_password_has_its_semicolons_escaped():
+    # At which kombu would take the address apart
+    text = mistakes(UPLOADMILL_BROKER_URL="redis://:sek;ret@here/0")
+    assert "broker_url: there can be but one Redis; in a password write" in text
+    assert "sek" not in text
+
+
 def test_a_socket_is_the_ledger_alone():
     given = {"UPLOADMILL_REDIS_URL": "unix:///run/redis.sock?db=1"}
     assert "1 mistake(s):\n  - broker_url: not an address that is known" in mistakes(**given)

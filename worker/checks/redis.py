@@ -183,7 +183,11 @@ def _volatile(check: str, what: str, why: str, how: str, settings: Settings) -> 
 
 
 def shown(url: str) -> str:
-    """*url* without user, password and options."""
+    """*url* without user, password and options; several, as a RabbitMQ may have, likewise."""
+    return ";".join(map(_shown, [url] if url.startswith("redis") else url.split(";")))
+
+
+def _shown(url: str) -> str:
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
