@@ -356,7 +356,7 @@ def test_a_large_upload_whose_connection_breaks_leaves_no_object(store, s3_serve
                 pass
 
         with pytest.raises(StorageUnavailable) as caught:
-            storage.put("broken-upload", BreaksAfterOnePart, sha256=source.sha256)
+            storage.put("broken-upload", partial(BreaksAfterOnePart), sha256=source.sha256)
 
         assert caught.value.retry_here
         storage.close()
