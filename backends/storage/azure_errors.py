@@ -83,8 +83,7 @@ _REFUSED_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.N
 def translated(store: str, key: str = "") -> Iterator[None]:
     """Let no error of the SDK out of the calls inside; wrap nothing else in it.
 
-    A ``ValueError`` is one too: of an answer that makes no sense, or of connections that another
-    thread has given back meanwhile.
+    A ``ValueError`` is one too: of an answer that makes no sense.
     """
     handled = sys.exception()
     try:

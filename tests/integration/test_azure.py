@@ -547,7 +547,7 @@ def test_a_large_upload_whose_connection_breaks_leaves_no_object(store, server):
                 pass
 
         with pytest.raises(StorageUnavailable) as caught:
-            storage.put("broken-upload", BreaksAfterOnePart)
+            storage.put("broken-upload", partial(BreaksAfterOnePart))
         assert "made/broken-upload" in uncommitted(server)
         assert caught.value.retry_here
         storage.close()
@@ -681,3 +681,18 @@ def test_threads_share_one_client_and_a_closed_store_is_usable(store):
     storage.close()
     storage.close()
     storage.ping()
+
+
+def test_what_another_thread_has_begun_goes_on_when_the_connections_are_given_back(store):
+    storage = store()
+    storage.put("begun", b"x" * 400_000)
+    with storage.open("begun") as reader:
+        begun = storage._container.client
+        storage.close()
+        rest = HashingReader(reader)
+        rest.drain()
+
+    assert 400_000 == rest.size
+    assert begun.get_container_properties().etag
+    begun.close()
+    storage.delete("begun")
