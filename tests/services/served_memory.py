@@ -103,9 +103,11 @@ def served(storage: ServedMemory) -> Iterator[ServedMemory]:
         storage.address = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield storage
-        server.shutdown()
-        thread.join()
+        try:
+            yield storage
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _name(part: Message) -> str:
