@@ -16,7 +16,7 @@ from uploadmill.backends.storage.features import Access, Feature, PresignedUploa
 from uploadmill.backends.storage.gcs_client import GoogleAccess, GoogleBucket
 from uploadmill.backends.storage.gcs_copying import Copy, copied
 from uploadmill.backends.storage.gcs_list import pages, versions
-from uploadmill.backends.storage.gcs_objects import GoogleObjects
+from uploadmill.backends.storage.gcs_objects import GoogleObjects, generation_of
 from uploadmill.backends.storage.gcs_reading import opened
 from uploadmill.backends.storage.gcs_signing import NO_SIGNER, signed_form, signed_url
 from uploadmill.backends.storage.gcs_upload import CHUNK_UNIT
@@ -130,9 +130,11 @@ class GoogleStorage(Skeleton):
             self._objects.blob(key).delete(if_generation_match=generation, **self._bucket.how())
 
     def _delete_state(self, key: str, etag: str) -> None:
-        if not etag.isdecimal():
+        generation = generation_of(etag)
+        if generation is None:
+            self._stat(key)
             raise ObjectChanged(self.name, key)
-        self._delete_one(key, int(etag))
+        self._delete_one(key, generation)
 
     def _copy(self, source: str, target: str, *, create_only: bool) -> ObjectStat:
         return copied(self._objects, Copy(source, target, create_only=create_only))

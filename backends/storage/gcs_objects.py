@@ -17,8 +17,10 @@ from uploadmill.backends.storage.gcs_errors import says_no_such_object, translat
 from uploadmill.backends.storage.objects import ObjectStat
 from uploadmill.errors import ObjectNotFound
 
-#: The generations that there can be: 63 bits.
-_GENERATION = re.compile(r"[1-9][0-9]{0,18}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+
+#: The generations that there can be have 63 bits.
+_GENERATIONS = range(1, 1 << 63)
 
 
 class GoogleObjects:
@@ -51,9 +53,10 @@ class GoogleObjects:
         Raises:
             ObjectNotFound: There is none.
         """
-        if version is not None and not _GENERATION.fullmatch(version):
+        generation = None if version is None else generation_of(version)
+        if version is not None and generation is None:
             raise ObjectNotFound(self.store, key, "no such version")
-        blob = self.blob(key, int(version) if version else None)
+        blob = self.blob(key, generation)
         with self.asking(key):
             blob.reload(**self.bucket.how())
         return blob
@@ -102,3 +105,9 @@ class GoogleObjects:
     def created(self, key: str, facts: Facts, size: int, answer: Mapping[str, Any]) -> ObjectStat:
         """The object that an upload has just made."""
         return created(key, facts, size, answer, versions=self.versions)
+
+
+def generation_of(text: str) -> int | None:
+    """The generation that an etag, or the name of a version, names; None where it names none."""
+    generation = int(text) if _NUMBER.fullmatch(text) else 0
+    return generation if generation in _GENERATIONS else None

@@ -11,6 +11,7 @@ from uploadmill.backends.storage.addresses import check_lasting, insist, public_
 from uploadmill.backends.storage.arguments import Ask, Part, Write, ask, only
 from uploadmill.backends.storage.content_types import HEAD, content_type_of
 from uploadmill.backends.storage.derived import Derived
+from uploadmill.backends.storage.etags import is_etag
 from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access, Feature, PresignedUpload
 from uploadmill.backends.storage.hashing import HashingReader, VerifiedReader
@@ -111,6 +112,7 @@ class Skeleton(Derived):
         if verify and (start or length is not None):
             raise Unsupported(self.name, key, "only a whole object can be verified")
         part = Part(start, length, if_match, version)
+        self._check_etag(key, if_match)
         with self._open(key, part) as reader, closing(reader):
             # Some servers give the newest state where they know no versions.
             if version is not None and reader.stat.version != version:
@@ -129,8 +131,10 @@ class Skeleton(Derived):
         """See :meth:`Storage.delete`."""
         check_keys(self.name, keys)
         if if_match is not None:
+            key = only(keys)
             with suppress(ObjectNotFound):
-                self._delete_state(only(keys), if_match)
+                self._check_etag(key, if_match)
+                self._delete_state(key, if_match)
         elif keys:
             self._delete(keys)
 
@@ -206,6 +210,15 @@ class Skeleton(Derived):
     def _public_key(self, key: str) -> str:
         """*key* as public addresses name it."""
         return key
+
+    def _check_etag(self, key: str, etag: str | None) -> None:
+        """Answer for an etag that no store gives, as one does for another object's.
+
+        Servers would match it with any object, or break off the connection.
+        """
+        if etag is not None and not is_etag(etag):
+            self._stat(key)
+            raise ObjectChanged(self.name, key, "no object has such an etag")
 
     def _check_new(self, key: str) -> None:
         """Refuse a key that nothing may be put under."""

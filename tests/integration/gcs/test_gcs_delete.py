@@ -42,6 +42,11 @@ def test_an_object_that_has_gone_is_no_error(google_store):
     assert 1 == len(deleted(google_store, gone, "3"))
 
 
-def test_an_etag_that_is_none_of_googles_deletes_nothing(google_store):
+@pytest.mark.parametrize("etag", ["d41d8cd9", "0", "03", "\u0663", "9" * 19, "3" * 5000])
+def test_an_etag_that_is_none_of_googles_deletes_nothing(google_store, etag):
     with pytest.raises(ObjectChanged):
-        deleted(google_store, Reply(204), "d41d8cd9")
+        deleted(google_store, Reply(204), etag)
+
+
+def test_nothing_is_no_error_with_such_an_etag_either(google_store):
+    google_store().delete("never-there", if_match="d41d8cd9")
