@@ -37,6 +37,11 @@ class Write:
     sha256: str | None
 
 
+#: Bytes that no object has; twice as many are still a number of 64 bits, which some servers and
+#: systems ask of a part's end.
+_BEYOND = 1 << 62
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """What of an object to open.
@@ -54,9 +59,12 @@ class Part:
     version: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what lies before the beginning."""
+        """Refuse what lies before the beginning; what lies beyond every end is all alike."""
         at_least("a part's start", 0, self.start)
         at_least("a part's length", 0, self.length)
+        object.__setattr__(self, "start", min(self.start, _BEYOND))
+        if self.length is not None:
+            object.__setattr__(self, "length", min(self.length, _BEYOND))
 
     def length_of(self, size: int) -> int:
         """Bytes of this part in an object of *size* bytes; beyond its end there are none."""

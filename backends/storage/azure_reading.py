@@ -13,6 +13,7 @@ from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.azure_errors import status_of, translated
 from uploadmill.backends.storage.azure_objects import AzureObjects
 from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.one_state import beginning
 from uploadmill.backends.storage.reader import ObjectReader
 
 
@@ -22,11 +23,17 @@ def opened(objects: AzureObjects, key: str, part: Part) -> Iterator[ObjectReader
 
     Raises:
         ObjectNotFound: No such object, or no such version.
-        ObjectChanged: It is not the one that *part* asks for.
+        ObjectChanged: It is not the one that *part* asks for, or is overwritten all the time.
     """
-    answer = None if part.length == 0 else _get(objects, key, part)
-    if answer is None:
-        yield ObjectReader(objects.store, objects.head(key, part))
+    answer = beginning(
+        objects.store,
+        key,
+        part,
+        lambda: _get(objects, key, part),
+        lambda: objects.head(key, part),
+    )
+    if isinstance(answer, ObjectStat):
+        yield ObjectReader(objects.store, answer)
         return
     stat, body = answer
     fetch = translated(objects.store, key)(body.read)
@@ -39,13 +46,13 @@ def _get(
     """The beginning of what was asked for; None where there is nothing in that range.
 
     The requests for the rest ask for the etag of this one, so an object that is overwritten
-    meanwhile ends the reading.
+    meanwhile ends the reading. A start is always said: where there is none, and the object is
+    empty, the SDK asks once more for whatever is there by then, and gives its facts to no bytes.
     """
-    whole = part.start == 0 and part.length is None
     with objects.asking(key, part) as condition:
         try:
             body = objects.blob(key, part.version).download_blob(
-                None if whole else part.start, part.length, **condition
+                part.start, part.length, **condition
             )
         except HttpResponseError as error:
             if status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

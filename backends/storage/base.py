@@ -95,7 +95,7 @@ class Storage(Protocol):
         Raises:
             ValueError: *start* or *length* is less than 0; from the reader: the ``with`` was left.
             ObjectNotFound: No such object (or version).
-            ObjectChanged: Its etag is not *if_match*.
+            ObjectChanged: Its etag is not *if_match*, or it is overwritten all the time.
             IntegrityError: From the reader, with *verify*: the bytes have another sha256.
             Unsupported: The store keeps no versions; *verify* of a part, or of an object that
                 was put by others and has no sha256.

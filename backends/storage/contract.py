@@ -19,6 +19,7 @@ from uploadmill.backends.storage import (
     contract_list,
     contract_put,
     contract_read,
+    contract_states,
 )
 from uploadmill.backends.storage.base import Storage
 from uploadmill.backends.storage.contract_ground import ContractBroken, Ground, NotOffered, same
@@ -40,6 +41,7 @@ CHECKS: dict[str, Check] = {
     for module in (
         contract_put,
         contract_read,
+        contract_states,
         contract_keys,
         contract_list,
         contract_derived,

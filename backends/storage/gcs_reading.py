@@ -13,11 +13,9 @@ from uploadmill.backends.storage.arguments import Part
 from uploadmill.backends.storage.gcs_errors import answered, translated
 from uploadmill.backends.storage.gcs_objects import GoogleObjects
 from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.one_state import LOOKS, overtaken
 from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.errors import ObjectChanged, StorageUnavailable
-
-#: Times an object is looked up anew because it was overwritten before its bytes were asked for.
-_LOOKS = 3
 
 
 @contextmanager
@@ -39,15 +37,15 @@ def opened(objects: GoogleObjects, key: str, part: Part) -> Iterator[ObjectReade
 
 def _found(objects: GoogleObjects, key: str, part: Part) -> tuple[ObjectStat, Response | None]:
     """An object and the answer that streams the part; None where that has no bytes."""
-    for _ in range(_LOOKS):
+    for _ in range(LOOKS):
         stat = objects.described(key, objects.look_up(key, part.version))
         if part.if_match not in (None, stat.etag):
-            break
+            raise ObjectChanged(objects.store, key)
         length = part.length_of(stat.size)
         body = _body(objects, stat, part.start, length) if length else None
         if body is not None or not length:
             return stat, body
-    raise ObjectChanged(objects.store, key)
+    raise overtaken(objects.store, key)
 
 
 def _body(objects: GoogleObjects, stat: ObjectStat, start: int, length: int) -> Response | None:

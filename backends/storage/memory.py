@@ -71,11 +71,12 @@ class MemoryStorage(Skeleton):
             raise ObjectChanged(self.name, key)
         # Shares the bytes; overwriting the key does not touch them.
         stream = io.BytesIO(found.content)
-        stream.seek(part.start)
-        yield ObjectReader(self.name, found.stat, part.length_of(found.stat.size), stream.read)
+        stream.seek(min(part.start, found.stat.size))
+        length = part.length_of(found.stat.size)
+        yield ObjectReader(self.name, _told(found.stat), length, stream.read)
 
     def _stat(self, key: str) -> ObjectStat:
-        return self._find(key).stat
+        return _told(self._find(key).stat)
 
     def _delete(self, keys: tuple[str, ...]) -> None:
         with self._lock:
@@ -109,7 +110,7 @@ class MemoryStorage(Skeleton):
 
     def _versions(self, key: str) -> Iterator[ObjectStat]:
         self._must_have(Feature.VERSIONS, key)
-        return (each.stat for each in reversed(self._kept(key)))
+        return (_told(each.stat) for each in reversed(self._kept(key)))
 
     def _restore(self, key: str, version: str) -> ObjectStat:
         self._must_have(Feature.VERSIONS, key)
@@ -155,13 +156,18 @@ class MemoryStorage(Skeleton):
         with self._lock:
             if create_only and key in self._objects:
                 raise ObjectExists(self.name, key)
-            self._retire(key)
+            before = self._objects.get(key)
+            # In one step: who reads meanwhile finds the one or the other, never none.
             self._objects[key] = _Object(stat, content, facts, access)
-        return stat
+            self._keep_older(key, before)
+        return _told(stat)
 
     def _retire(self, key: str) -> None:
-        """Take an object away, under the lock; keep it where versions are kept."""
-        before = self._objects.pop(key, None)
+        """Take an object away, under the lock."""
+        self._keep_older(key, self._objects.pop(key, None))
+
+    def _keep_older(self, key: str, before: _Object | None) -> None:
+        """Keep what an object was, under the lock, where versions are kept."""
         if before is not None and self._keeps_versions:
             self._older[key].append(before)
 
@@ -175,6 +181,11 @@ def _segment(key: str, ask: Ask) -> str:
     """The entry that stands for *key* in a list: itself, or the folder it is in."""
     folder, slash, _ = key[len(ask.prefix) :].partition("/")
     return f"{ask.prefix}{folder}/" if ask.folders and slash else key
+
+
+def _told(stat: ObjectStat) -> ObjectStat:
+    """The facts for somebody who may do with them what he likes."""
+    return replace(stat, metadata=dict(stat.metadata))
 
 
 def _bare(stat: ObjectStat) -> ObjectStat:

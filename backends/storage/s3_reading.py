@@ -11,11 +11,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from uploadmill.backends.storage.arguments import Part
+from uploadmill.backends.storage.objects import ObjectStat
+from uploadmill.backends.storage.one_state import beginning
 from uploadmill.backends.storage.reader import ObjectReader
 from uploadmill.backends.storage.s3_answers import found, quoted
 from uploadmill.backends.storage.s3_errors import is_no_version, status_of, translated
 from uploadmill.backends.storage.s3_objects import S3Objects
-from uploadmill.errors import ObjectNotFound
+from uploadmill.errors import ObjectNotFound, StorageUnavailable
 
 
 @contextmanager
@@ -24,18 +26,26 @@ def opened(objects: S3Objects, key: str, part: Part) -> Iterator[ObjectReader]:
 
     Raises:
         ObjectNotFound: No such object, or no such version.
-        ObjectChanged: It is not the one that *part* asks for.
+        ObjectChanged: It is not the one that *part* asks for, or is overwritten all the time.
     """
     conditions = _conditions(part)
-    answer = None if part.length == 0 else _get(objects, key, part, conditions)
-    if answer is None:
-        yield ObjectReader(objects.store, objects.head(key, conditions))
+    answer = beginning(
+        objects.store,
+        key,
+        part,
+        lambda: _get(objects, key, part, conditions),
+        lambda: objects.head(key, conditions),
+    )
+    if isinstance(answer, ObjectStat):
+        yield ObjectReader(objects.store, answer)
         return
     with contextlib.closing(answer["Body"]) as body:
         with translated(objects.store, key):
             stat = found(key, answer)
-        fetch = translated(objects.store, key)(body.read)
-        yield ObjectReader(objects.store, stat, answer["ContentLength"], fetch)
+        length = part.length_of(stat.size)
+        if answer["ContentLength"] != length:
+            raise StorageUnavailable(objects.store, "the server sent another part than asked for")
+        yield ObjectReader(objects.store, stat, length, translated(objects.store, key)(body.read))
 
 
 def _get(objects: S3Objects, key: str, part: Part, conditions: Mapping[str, Any]) -> Any:
