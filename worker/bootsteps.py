@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from contextlib import closing
+from functools import partial
 from typing import Any
 
 from celery.bootsteps import StartStopStep, Step
 
 from uploadmill.backends.ledger.ledger import Ledger
-from uploadmill.errors import InvalidSettings, LedgerUnavailable
+from uploadmill.errors import InvalidSettings
 from uploadmill.producer.publish import Publisher
+from uploadmill.worker.agreement import Agreement
 from uploadmill.worker.backlog import backlog_of
 from uploadmill.worker.canary import Canary
 from uploadmill.worker.chores import Chore, Chores
@@ -20,12 +20,11 @@ from uploadmill.worker.healing import Healing
 from uploadmill.worker.reconciling import Reconciling
 from uploadmill.worker.roster import SAY, Roster
 from uploadmill.worker.shared import EVENTS
+from uploadmill.worker.shutdown import leave
 from uploadmill.worker.sweeper import Sweeper
 from uploadmill.worker.timers import forget_cancelled
 from uploadmill.worker.wiring import UploadmillApp
 from uploadmill.worker.workspace import Workspaces
-
-log = logging.getLogger("uploadmill.worker")
 
 #: Seconds between two times that a node's workspaces are cleared, at least; else a lease.
 CLEAR = 5.0
@@ -100,25 +99,24 @@ class SettingsStep(Step):
 
 
 class AgreementStep(Step):
-    """Refuses to start beside workers that have set otherwise what all must have set alike."""
+    """Refuses to work beside workers that have set otherwise what all must have set alike."""
 
     requires = (SettingsStep,)
 
     def __init__(self, worker: Any, **_: Any) -> None:
         settings = worker.app.settings
-        with closing(Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)) as ledger:
-            try:
-                Roster(ledger, settings).agree()
-            except LedgerUnavailable as error:
-                log.warning("not_agreed", extra={"reason": str(error)})
-            except InvalidSettings as error:
-                sys.exit(f"Error: {error}")
+        ledger = Ledger(settings.redis_url, settings.ledger, timeout=THREAD_TIMEOUT)
+        worker.agreement = Agreement(Roster(ledger, settings), partial(leave, worker.hostname))
+        try:
+            worker.agreement.begin()
+        except InvalidSettings as error:
+            sys.exit(f"Error: {error}")
 
 
 class ChoresStep(StartStopStep):
     """Says that this node is there, and clears its workspaces, now and then."""
 
-    requires = ("celery.worker.components:Pool",)
+    requires = ("celery.worker.components:Pool", AgreementStep)
 
     def start(self, worker: Any) -> None:
         """Start the thread."""
@@ -129,7 +127,7 @@ class ChoresStep(StartStopStep):
         self.chores = Chores(
             [
                 Chore(SAY, lambda: roster.say(workspaces.node)),
-                Chore(SAY, roster.agree),
+                Chore(SAY, worker.agreement.keep),
                 Chore(max(CLEAR, settings.ledger.lease), clearing.clear),
             ]
         )

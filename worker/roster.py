@@ -6,14 +6,14 @@ Everything here runs out by itself: a worker says it again and again, a dead one
 from __future__ import annotations
 
 import socket
-from urllib.parse import urlsplit
+from contextlib import closing
 
 from uploadmill.backends.ledger.ledger import Ledger
 from uploadmill.backends.ledger.names import AGREED
-from uploadmill.backends.ledger.scripts import serving
+from uploadmill.backends.ledger.scripts import Scripts, serving
 from uploadmill.errors import InvalidSettings
 from uploadmill.settings import Settings
-from uploadmill.wire import LEDGER_PREFIX, is_redis
+from uploadmill.wire import LEDGER_PREFIX, PRODUCER_TIMEOUT, is_redis
 
 #: A hash: each node's id, its host, and when one of its workers last said so.
 NODES = LEDGER_PREFIX + "nodes"
@@ -23,6 +23,10 @@ SAY = 10.0
 
 #: Seconds after which what nobody says any more does not hold.
 HOLD = 30.0
+
+#: What all workers on one broker have alike. It lies in the broker's own database, which may be
+#: another than the ledger's: so it does not matter how its address is spelt.
+_NAME = "visibility_timeout"
 
 
 class Roster:
@@ -42,30 +46,46 @@ class Roster:
 
         Raises:
             InvalidSettings: Another worker has another one.
-            LedgerUnavailable: Redis does not serve us.
+            LedgerUnavailable: The broker does not serve us.
         """
-        if is_redis(self._settings.broker_url):
-            self._refuse_unless(self._ledger.agree(self._name, self._ours, HOLD))
+        if self._has_timeout:
+            with closing(self._broker()) as broker:
+                self._refuse_unless(broker.agree(_NAME, self._ours, HOLD))
 
-    def compare(self) -> None:
-        """The same without saying anything, for who is no worker.
+    def compare(self) -> bool:
+        """Only look; returns whether any worker has said it, or it means nothing here.
 
         Raises:
             InvalidSettings: The workers have another one.
-            LedgerUnavailable: Redis does not serve us.
+            LedgerUnavailable: The broker does not serve us.
         """
-        with serving():
-            held = self._ledger.redis.get(AGREED + self._name)
+        if not self._has_timeout:
+            return True
+        with serving(), closing(self._broker()) as broker:
+            held = broker.redis.get(AGREED + _NAME)
         self._refuse_unless(str(held or self._ours))
+        return held is not None
+
+    def insist(self) -> None:
+        """Say it whatever somebody else has said.
+
+        Raises:
+            LedgerUnavailable: The broker does not serve us.
+        """
+        with serving(), closing(self._broker()) as broker:
+            broker.redis.set(AGREED + _NAME, self._ours, px=round(HOLD * 1000))
 
     @property
     def _ours(self) -> str:
         return f"{self._settings.worker.visibility_timeout:g}"
 
     @property
-    def _name(self) -> str:
-        # The queue belongs to the broker, which may be another Redis than the ledger's.
-        return f"visibility_timeout:{_place(self._settings.broker_url)}"
+    def _has_timeout(self) -> bool:
+        # RabbitMQ gives a message back when the connection of its worker is gone.
+        return is_redis(self._settings.broker_url)
+
+    def _broker(self) -> Scripts:
+        return Scripts(self._settings.broker_url, PRODUCER_TIMEOUT)
 
     def _refuse_unless(self, held: str) -> None:
         ours = self._ours
@@ -107,9 +127,3 @@ def nodes(ledger: Ledger) -> dict[str, str]:
         if gone:
             ledger.redis.hdel(NODES, *gone)
     return there
-
-
-def _place(url: str) -> str:
-    """Host, port and database of a Redis: no user, no password, no options."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or 6379}{parts.path or '/0'}"

@@ -11,6 +11,7 @@ import signal
 import threading
 from typing import Any
 
+from celery.platforms import EX_FAILURE
 from celery.signals import worker_init, worker_shutting_down
 
 from uploadmill.worker.shared import STOPPING
@@ -22,6 +23,15 @@ def install() -> None:
     """Listen to Celery's signals."""
     worker_init.connect(_read_limit, dispatch_uid="uploadmill.drain")
     worker_shutting_down.connect(_stop, dispatch_uid="uploadmill.stop")
+
+
+def leave(hostname: str) -> None:
+    """Stop warmly of our own accord, and end with status 1; for any thread of the main process."""
+    # With it comes half of Celery's worker, which a producer's command line does without.
+    from celery.worker import state  # noqa: PLC0415
+
+    worker_shutting_down.send(sender=hostname, sig="", how="Warm", exitcode=EX_FAILURE)
+    state.should_stop = EX_FAILURE  # type: ignore[assignment]  # said to be None alone
 
 
 def _read_limit(sender: Any, **_: Any) -> None:

@@ -31,9 +31,6 @@ from uploadmill.wire import LEDGER_PREFIX
 #: About how many entries the stream of ended jobs keeps.
 STREAM_LENGTH = 100_000
 
-#: Seconds for which an agreed value holds after somebody last said it.
-AGREED_FOR = 60.0
-
 
 class Ledger(Scripts):
     """The ledger of one Redis database.
@@ -262,14 +259,6 @@ class Ledger(Scripts):
         if raw["state"] != "open":
             return Ended.parse(raw)
         return Record.parse(raw, running=float(raw.get("lease_until", 0)) > now)
-
-    def agree(self, name: str, value: str, hold: float = AGREED_FOR) -> str:
-        """Say what *name* is to be for everybody on this database; returns what it is.
-
-        The first value said holds, for *hold* seconds after somebody last said it: processes
-        that rely on it say it again well within that time.
-        """
-        return str(self.call("agree", (names.AGREED + name,), (value, _ms(hold)))[0])
 
     def _run(
         self,

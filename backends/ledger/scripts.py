@@ -14,6 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from uploadmill.backends.ledger.names import AGREED
 from uploadmill.errors import InvalidSettings, LedgerUnavailable
 
 #: How redis-py raises that Redis does not serve us now: an outage, not a mistake of ours.
@@ -34,6 +35,9 @@ TRUSTED = 1.0
 
 #: Seconds that Redis may take to make a write durable: ``appendfsync everysec`` takes one.
 DURABLE_WITHIN = 1.5
+
+#: Seconds for which an agreed value holds after somebody last said it.
+AGREED_FOR = 60.0
 
 #: Of which texts a script is made that is no transition of one job.
 _PARTS = {
@@ -117,6 +121,14 @@ class Scripts:
                 return self._exchange(("EVALSHA", sha, *words), waits)
             except redis.exceptions.NoScriptError:
                 return self._exchange(("EVAL", text, *words), waits)
+
+    def agree(self, name: str, value: str, hold: float = AGREED_FOR) -> str:
+        """Say what *name* is to be for everybody on this database; returns what it is.
+
+        The first value said holds, for *hold* seconds after somebody last said it: processes
+        that rely on it say it again well within that time.
+        """
+        return str(self.call("agree", (AGREED + name,), (value, round(hold * 1000)))[0])
 
     def text(self, name: str) -> str:
         """The Lua text called *name*."""
