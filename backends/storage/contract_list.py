@@ -87,23 +87,35 @@ def list_goes_on_where_it_stopped(ground: Ground) -> None:
             same(whole, pieces, f"the pieces of {limit}")
 
 
+#: What sorts beside a folder of the same name: before its slash, or begins like it.
+_BESIDE = ("a b", "a-b", "a-c-d/e", "a-c/d", "a-c/d-e", "a.b", "a/b", "a/b-c", "a/c/d", "a0")
+
+
 def list_gives_each_key_once_beside_folders(ground: Ground) -> None:
     """Whole and by pieces, where names sort before the slash of a folder and begin with its name.
 
     A store whose server compares folder by folder says so, and has them in another order.
     """
-    storage = ground.storage
-    names = ("a b", "a-b", "a-c-d/e", "a-c/d", "a-c/d-e", "a.b", "a/b", "a/b-c", "a/c/d", "a0")
-    for name in names:
-        storage.put(ground.key("beside/" + name), SMALL)
+    for name in _BESIDE:
+        ground.storage.put(ground.key("beside/" + name), SMALL)
+    _same_by_pieces(ground, "beside/", None, sorted(_BESIDE))
+
+
+def list_gives_each_folder_once_beside_keys(ground: Ground) -> None:
+    """The same, where what lies deeper is one folder."""
+    for name in _BESIDE:
+        ground.storage.put(ground.key("folders/" + name), SMALL)
     level = ["a b", "a-b", "a-c-d/", "a-c/", "a.b", "a/", "a0"]
-    for delimiter, expected in ((None, sorted(names)), ("/", level)):
-        for limit in (None, 1, 2, 3, 5):
-            found = _pieces(ground, "beside/", delimiter, limit)
-            if lists_by_folder(storage):
-                found.sort()
-            keys = [ground.key("beside/" + name) for name in expected]
-            same(keys, found, f"the keys, {limit} at a time")
+    _same_by_pieces(ground, "folders/", "/", level)
+
+
+def _same_by_pieces(ground: Ground, folder: str, delimiter: str | None, names: list[str]) -> None:
+    expected = [ground.key(folder + name) for name in names]
+    for limit in (None, 1, 2, 3, 5):
+        found = _pieces(ground, folder, delimiter, limit)
+        if lists_by_folder(ground.storage):
+            found.sort()
+        same(expected, found, f"the keys, {limit} at a time")
 
 
 def _pieces(ground: Ground, prefix: str, delimiter: str | None, limit: int | None) -> list[str]:
@@ -151,6 +163,7 @@ CHECKS = (
     list_by_folders,
     list_goes_on_where_it_stopped,
     list_gives_each_key_once_beside_folders,
+    list_gives_each_folder_once_beside_keys,
     list_refuses_what_is_no_token,
     list_of_a_living_folder_ends,
 )
