@@ -195,3 +195,24 @@ def test_who_was_away_for_long_leaves_where_the_others_have_changed_their_mind(
 
     assert 1 == away.left
     assert "7200" == held.value()
+
+
+def test_who_was_away_for_long_does_not_stand_against_those_who_were_not(started, clock, held):
+    # Given workers who have changed their mind while one was away
+    away = started(3600)
+    clock.now += 10 * HOLD
+    held.forget()
+    other = started(7200)
+    for _ in range(5):
+        clock.now += SAY
+        other.looks()
+
+    # When Redis is emptied, and the one who was away speaks first
+    held.forget()
+    away.looks()
+    assert "3600" == held.value()
+    other.looks()
+    away.looks()
+
+    # Then it has to go
+    assert (0, 1, "7200") == (other.left, away.left, held.value())
