@@ -53,8 +53,8 @@ TIMES = (1.0, 31.0, 31.0, 130.0, 400.0, 86_401.0, 43_201.0)
 #: Who else comes by.
 OTHERS = ("cancel", "reconcile", "reconcile", "collect", "replay", "clear", "heal", "heal")
 
-#: What happens to Redis.
-TROUBLES = ("copy", "copy", "copy", "put back", "put back", "flush")
+#: How a commit is broken off.
+BROKEN_OFF = ("kill", "kill, cancel", "out", "out, cancel", "cancel")
 
 #: What the runs together must have come to: a machine that stands still breaks no promise.
 MUST = (
@@ -93,6 +93,9 @@ class Machine(RuleBasedStateMachine):
 
     def jobs(self) -> list[str]:
         return list(self.world.contents)
+
+    def undecided(self) -> list[str]:
+        return [job for job in self.jobs() if job not in self.world.watch.outcomes]
 
     def running(self) -> list[Process]:
         return [process for process in self.world.processes if not process.frozen]
@@ -235,6 +238,29 @@ class Machine(RuleBasedStateMachine):
 
         self.guarded("fail over", act)
 
+    @rule(number=numbers, steps=st.integers(1, 4), how=st.sampled_from(BROKEN_OFF))
+    @precondition(lambda self: self.room() and self.undecided())
+    def break_off(self, number, steps, how):
+        """Somebody comes to commit, and there it stops; somebody else may cancel the job then."""
+        world, job = self.world, _pick(self.undecided(), number)
+
+        def act() -> None:
+            worker = world.wake(job, number % 2)
+            while worker.alive and not worker.at.startswith(("primary.put", "secondary.put")):
+                world.step(worker)
+            world.run(worker, steps)
+            if "kill" in how:
+                world.kill(worker)
+            if "out" in how:
+                for role in ("staging", "secondary"):
+                    world.store(role).out = True
+                world.run(worker, 2)
+                world.stores.staging.out = False
+            if "cancel" in how:
+                world.finish(world.canceller(job))
+
+        self.guarded("break off", act)
+
     @rule()
     @precondition(lambda self: self.world.late)
     def write_lands(self):
@@ -247,6 +273,7 @@ class Machine(RuleBasedStateMachine):
                 self.told.update(o.state.value for o in self.world.watch.outcomes.values())
                 self.told["actions"] += self.world.actions
                 self.told.update(self.world.healed)
+                self.told["in vain"] += len(self.world.watch.in_vain)
 
 
 def _pick(things: Any, number: int) -> Any:

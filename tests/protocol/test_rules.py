@@ -278,6 +278,26 @@ def tombstone_gone(world: World) -> None:
     world.finish(world.wake(job))
 
 
+def killed_in_its_commit(world: World) -> None:
+    job = accepted(world)
+    first = world.wake(job, 0)
+    world.until(first, OUTCOME)
+    world.kill(first)
+    world.finish(world.canceller(job))
+
+
+def killed_in_its_commit_and_begun_anew(world: World) -> None:
+    job = accepted(world)
+    first = world.wake(job, 0)
+    world.until(first, OUTCOME)
+    world.kill(first)
+    world.pass_time(LEASE)
+    second = world.wake(job, 1)
+    world.until(second, "run scan")
+    world.finish(world.canceller(job))
+    world.finish(second)
+
+
 def lost_tail(world: World) -> None:
     accepted(world)
     world.empty_redis()
@@ -304,6 +324,9 @@ FORGIVING = replaced("record", ("'cert', 'clean_sha256'", "'cert', 'clean_sha256
 WITHOUT_REFUND = replaced("record", ("if kept ~= list then", "if false then"))
 CLAIMS_ONCE = replaced("claim", ("if nonce_of(r.token) == nonce then", "if false then"))
 
+NOT_LOOKED_AT = replaced("finish", ("if may_have_left_some() then", "if false then"))
+ONLY_WHERE_IT_STANDS = replaced("finish", ("r.commits ~= '' or", "false or"))
+
 CASES = [
     Case("1", two_results_by_failover, "I1", Product(settler=DecidedByTheStoreWrittenTo)),
     Case("2", stored_then_failed, "I1", Product(settler=undecided(JobState.FAILED))),
@@ -328,6 +351,8 @@ CASES = [
     Case("19", tombstone_gone, "I1", Product(constants=short_tombstones)),
     Case("20", lost_tail, "I7", Product(reconcile=nobody_reconciles)),
     Case("21", loser_deletes_the_healed_copy, "I4", Product(settler=DiscardsWhatIsElsewhere)),
+    Case("22", killed_in_its_commit, "I6", Product(ledger=NOT_LOOKED_AT)),
+    Case("22", killed_in_its_commit_and_begun_anew, "I6", Product(ledger=ONLY_WHERE_IT_STANDS)),
 ]
 
 
@@ -355,6 +380,24 @@ def test_infected_bytes_whose_workspace_was_cleared_are_pinned_again(redis_url, 
         assert world.ledger.read(job).step == "pin"
         world.drain()
         assert world.watch.outcomes[job].state is JobState.QUARANTINED
+
+
+def test_a_run_behind_the_look_takes_its_outputs_away_itself(redis_url, tmp_path):
+    with whole_world(redis_url, tmp_path) as world:
+        job = accepted(world)
+        run = frozen_at(world, world.wake(job), "primary.put media/")
+        world.finish(world.canceller(job))
+        world.finish(world.healer())
+        world.until(run, OUTCOME)
+        world.stores.staging.out = True
+        world.until(run, "ledger.release")
+        world.stores.staging.out = False
+        assert len(world.objects("primary", "media/")) == 1
+
+        world.finish(run)
+
+        assert world.objects("primary", "media/") == []
+        world.drain()
 
 
 def test_what_nobody_heals_is_found(redis_url, tmp_path):

@@ -108,8 +108,6 @@ class _Silent:
 class _Keeper:
     """Stands for the lease's thread: what it keeps, the world renews when time passes."""
 
-    good = True
-
     def __init__(self, process: Process) -> None:
         self.process = process
         self.held: tuple[str, str, str] | None = None
@@ -179,6 +177,8 @@ class Worker(Process):
         #: Its parent is alive, and says that it died.
         self.crashes = False
         self.reported = False
+        #: How often Redis had forgotten something when it began.
+        self.forgot = world.forgot
         #: Time has passed without it.
         self.was_frozen = False
 

@@ -283,6 +283,7 @@ class World(Things):
             self.finish(self.healer())
             self.pass_time(self.ledger.constants.heal_grace + HOLD)
         self.finish(self.healer())
+        self.watch.look()
         self.watch.healed(self.ledger.redis.zrange(HEAL, 0, -1))
 
     def close(self) -> None:
