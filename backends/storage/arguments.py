@@ -9,6 +9,7 @@ from uploadmill.backends.storage.facts import Facts
 from uploadmill.backends.storage.features import Access
 from uploadmill.backends.storage.hashing import HashingReader
 from uploadmill.backends.storage.keys import check_prefix, check_text
+from uploadmill.backends.storage.listing import FOREIGN
 from uploadmill.backends.storage.sources import Opener
 from uploadmill.backends.storage.terms import at_least
 from uploadmill.errors import Unsupported
@@ -118,6 +119,8 @@ def ask(
     check_prefix(store, prefix)
     if token is not None:
         check_text("a token", token)
+        if not token:
+            raise ValueError(FOREIGN)
     if delimiter not in (None, "/"):
         raise Unsupported(store, prefix, "the delimiter of keys is '/'")
     at_least("a limit", 1, limit)

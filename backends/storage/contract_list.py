@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from uploadmill.backends.storage.contract_ground import SMALL, Ground, raises, same, true
 from uploadmill.backends.storage.keys import RESERVED
@@ -136,9 +137,9 @@ def _pieces(ground: Ground, prefix: str, delimiter: str | None, limit: int | Non
 def list_refuses_what_is_no_token(ground: Ground) -> None:
     """Another text is a mistake of the caller's."""
     ground.storage.put(ground.key("token/a"), SMALL)
-    wrong = "no token \u00fc"
-    listing = lambda: list(ground.storage.list(ground.key("token/"), token=wrong))  # noqa: E731 (one call)
-    raises(ValueError, listing, "list from no token")
+    for wrong in ("no token \u00fc", ""):
+        listing = partial(ground.storage.list, ground.key("token/"), token=wrong)
+        raises(ValueError, lambda listing=listing: list(listing()), f"list from token {wrong!r}")  # type: ignore[misc]
     raises(ValueError, lambda: list(ground.storage.list(limit=0)), "a list of nothing")
 
 

@@ -563,6 +563,11 @@ class ListIgnoresTheToken(Broken):
         return super().list(prefix, **options)
 
 
+class ListTakesAnEmptyTokenForNone(Broken):
+    def list(self, prefix="", *, token=None, **options):
+        return super().list(prefix, token=token or None, **options)
+
+
 class ListForgetsItsToken(Relisted):
     def list(self, prefix="", **options):
         return list(super().list(prefix, **options)) and Changed(Tokenless, iter(()))
