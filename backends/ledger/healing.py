@@ -42,7 +42,7 @@ class Healed:
     Attributes:
         copied: On the primary now.
         bytes: Of their outputs, copied.
-        cleared: Their copy on the secondary is gone.
+        cleared: Their copy on the secondary is gone, or what they had put in vain.
         waiting: On the primary; their copy stays until the grace is over.
         postponed: To be tried again: a store was out, or somebody still works on them.
         gone: There was nothing of them to heal.

@@ -273,7 +273,7 @@ class Machine(RuleBasedStateMachine):
                 self.told.update(o.state.value for o in self.world.watch.outcomes.values())
                 self.told["actions"] += self.world.actions
                 self.told.update(self.world.healed)
-                self.told["in vain"] += len(self.world.watch.in_vain)
+                self.told["in vain"] += len(self.world.watch.in_vain.seen)
 
 
 def _pick(things: Any, number: int) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from protocol.in_vain import InVain, job_of, names
 
 from uploadmill.backends.ledger.names import ENDED, JOB, OPEN
 from uploadmill.job import Envelope, JobResult, JobState, Outcome
@@ -35,19 +36,6 @@ class Violation(AssertionError):
         return f"{promise}, job {job_id}: {what}"
 
 
-@dataclass(frozen=True)
-class Put:
-    """What is known of an output since it was first seen.
-
-    Attributes:
-        late: Its job had ended by then.
-        forgot: How often Redis had forgotten something.
-    """
-
-    late: bool
-    forgot: int
-
-
 class Watch:
     """Looks at the ledger and at all stores, and remembers what it has ever seen."""
 
@@ -61,10 +49,7 @@ class Watch:
         self._results: dict[str, bytes] = {}
         self._looked_at: set[tuple[str, str, str]] = set()
         self._kept: set[str] = set()
-        #: Each output that is there, by store and key.
-        self._put: dict[tuple[str, str], Put] = {}
-        #: Those whose job has ended without naming them, and of which somebody can know.
-        self.in_vain: set[tuple[str, str]] = set()
+        self.in_vain = InVain(world)
         self._ended: dict[str, tuple[Outcome, str]] = {}
 
     def look(self, *, ledger: bool = True) -> None:
@@ -79,7 +64,7 @@ class Watch:
         for role in ("primary", "secondary"):
             self._read_outputs(role)
             self._read_results(role)
-        self._note_outputs()
+        self.in_vain.look(self.outcomes)
         self._check_places()
         self._check_bytes()
         self._check_deaths()
@@ -94,7 +79,7 @@ class Watch:
 
     def _read_envelopes(self) -> None:
         for key, found in self.world.objects("staging", ENVELOPES):
-            job_id = _job_of(key)
+            job_id = job_of(key)
             if job_id not in self.envelopes:
                 self.envelopes[job_id] = Envelope.model_validate_json(found.content)
                 replayed = self.envelopes[job_id].job.replay_of
@@ -103,7 +88,7 @@ class Watch:
 
     def _read_outcomes(self) -> None:
         for key, found in self.world.objects("staging", OUTCOMES):
-            job_id = _job_of(key)
+            job_id = job_of(key)
             self._agree(job_id, hashlib.sha256(found.content).hexdigest(), "the outcome")
             if job_id not in self.outcomes:
                 outcome = Outcome.model_validate_json(found.content)
@@ -160,38 +145,6 @@ class Watch:
             sha256 = hashlib.sha256(source).hexdigest()
             if INFECTED in source or sha256 not in self.world.scanner.cleared:
                 raise Violation("I3", key, "bytes that were not found clean are in the store")
-
-    # -- I6: what is there that no end names ------------------------------------------------
-
-    def _note_outputs(self) -> None:
-        there = [
-            (role, key)
-            for role in ("primary", "secondary")
-            for key, _ in self.world.objects(role, self.world.prefix)
-        ]
-        now = {key: Put(key.split("/")[1] in self.outcomes, self.world.forgot) for _, key in there}
-        self._put = {place: self._put.get(place, now[place[1]]) for place in there}
-        self.in_vain.update(place for place in there if self._is_in_vain(*place))
-
-    def _is_in_vain(self, role: str, key: str) -> bool:
-        """Whether an output is to go when its job has been looked at.
-
-        Not so what collection is there for: it was put when the job had ended, perhaps behind that
-        look, by a run that then died; or Redis has forgotten that there was such a run.
-        """
-        job_id, put = key.split("/")[1], self._put[role, key]
-        outcome = self.outcomes.get(job_id)
-        strangers = any(
-            worker.killed and worker.job_id == job_id and worker.forgot < put.forgot
-            for worker in self.world.workers
-        )
-        forgotten = strangers or put.forgot < self.world.forgot
-        excused = put.late or forgotten
-        return outcome is not None and not excused and not self._names(outcome, key)
-
-    def _names(self, outcome: Outcome, key: str) -> bool:
-        named = {output.key for output in outcome.result.outputs.values()}
-        return outcome.placed is not None and (key in named or key.endswith("/result.json"))
 
     # -- I4: the outputs are where record and outcome say -----------------------------------
 
@@ -312,7 +265,7 @@ class Watch:
             for key, _ in self.world.objects("secondary", "")
             if key in stored or key.endswith("/result.json")
         ]
-        left += [key for role, key in self._put if self._is_in_vain(role, key)]
+        left += self.in_vain.left(self.outcomes)
         if left or queue:
             raise Violation("I6", "all", f"not healed: {left}, to be healed: {queue}")
 
@@ -322,7 +275,7 @@ class Watch:
         left += [key for key, _ in self.world.objects("staging", "")]
         for role in ("primary", "secondary"):
             for key, _ in self.world.objects(role, ""):
-                if not self._names(self.outcomes[key.split("/")[1]], key):
+                if not names(self.outcomes[job_of(key)], key):
                     left.append(key)
         for key, _ in self.world.objects("quarantine", ""):
             if self.outcomes[key.split("/")[0]].state not in (
@@ -332,10 +285,6 @@ class Watch:
                 left.append(key)
         if left:
             raise Violation("I6", "all", f"never collected: {left}")
-
-
-def _job_of(key: str) -> str:
-    return key.split("/")[1].removesuffix(".json")
 
 
 def _outcome_key(job_id: str) -> str:
