@@ -67,6 +67,7 @@ MUST = (
     "flush",
     "replay",
     "collect",
+    "in vain",
 )
 
 numbers = st.integers(0, 1000)
@@ -93,9 +94,6 @@ class Machine(RuleBasedStateMachine):
 
     def jobs(self) -> list[str]:
         return list(self.world.contents)
-
-    def undecided(self) -> list[str]:
-        return [job for job in self.jobs() if job not in self.world.watch.outcomes]
 
     def running(self) -> list[Process]:
         return [process for process in self.world.processes if not process.frozen]
@@ -239,13 +237,15 @@ class Machine(RuleBasedStateMachine):
         self.guarded("fail over", act)
 
     @rule(number=numbers, steps=st.integers(1, 4), how=st.sampled_from(BROKEN_OFF))
-    @precondition(lambda self: self.room() and self.undecided())
+    @precondition(room)
     def break_off(self, number, steps, how):
-        """Somebody comes to commit, and there it stops; somebody else may cancel the job then."""
-        world, job = self.world, _pick(self.undecided(), number)
+        """A new job comes to commit, and there it stops; somebody may cancel it then."""
+        world = self.world
 
         def act() -> None:
-            worker = world.wake(job, number % 2)
+            producer = world.enqueue(CONTENTS[0], f"broken off {len(world.contents)}")
+            world.finish(producer)
+            worker = world.wake(producer.job_id, number % 2)
             while worker.alive and not worker.at.startswith(("primary.put", "secondary.put")):
                 world.step(worker)
             world.run(worker, steps)
@@ -257,7 +257,7 @@ class Machine(RuleBasedStateMachine):
                 world.run(worker, 2)
                 world.stores.staging.out = False
             if "cancel" in how:
-                world.finish(world.canceller(job))
+                world.finish(world.canceller(producer.job_id))
 
         self.guarded("break off", act)
 
