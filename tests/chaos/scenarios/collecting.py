@@ -32,8 +32,8 @@ SHORT_KILLS = 3
 
 def collect(ground: Ground) -> None:
     """One collection after another dies; then two at once come to the end."""
-    # Long enough for the late producer's job to come to its end meanwhile, whoever takes it.
-    armed = armed_ground(ground, 2 * ground.lease + 0.5)
+    # Two leases, where those are short: the late producer's job ends meanwhile, whoever takes it.
+    armed = armed_ground(ground, 2 * ground.lease + 0.5 if ground.short else 1.0)
     ground.hire_few()
     faults = [(make, point) for make, points in VICTIMS.items() for point in points]
     if ground.short:
