@@ -216,6 +216,9 @@ def test_too_much_is_refused_while_it_is_read(temporary):
             assert size > 0
             return b"x" * size
 
+        def seekable(self):
+            return True
+
         def seek(self, *_):
             return 0
 
