@@ -31,10 +31,8 @@ def test_the_same_upload_enqueued_again_is_worked_on_and_stored_once(mill):
     assert JobState.RUNNING == mill.uploads.status(first.id).state
     mill.let_go()
     result = mill.wait(first.id)
-    # And once more after its end
-    third = mill.uploads.enqueue(picture, **same)
 
-    assert first.id == second.id == third.id
+    assert first.id == second.id
     assert JobState.STORED == result.state
     assert ONCE == mill.entered_for(first.id)
     assert named_by(result, later) == mill.files("primary")
@@ -42,3 +40,11 @@ def test_the_same_upload_enqueued_again_is_worked_on_and_stored_once(mill):
     # And of all that was staged only how the two jobs ended is left
     kept = sorted(f"outcomes/{job}.json" for job in (first.id, later.job_id))
     assert eventually(lambda: kept == mill.files("staging"))
+
+    # When it is enqueued once more after its end
+    third = mill.uploads.enqueue(picture, **same)
+
+    # Then that is what the web app is told, and only an envelope waits to be cleared away
+    assert (first.id, JobState.STORED) == (third.id, third.state)
+    assert ONCE == mill.entered_for(first.id)
+    assert [f"envelopes/{first.id}.json", *kept] == mill.files("staging")
