@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from chaos.armed import Armed
 from chaos.corpus import Upload
@@ -25,6 +26,9 @@ from chaos.scenarios.striking import PATIENCE, armed_ground, dying, wait_until_s
 #: Of a hundred kills so many hit a whole worker with its children, so many its main process.
 GROUPS_OF_100 = 60
 MAINS_OF_100 = 20
+
+#: What happens to a process that is no worker, and what the fault is then called.
+ALONE = {"kill_child": "kill_{}", "stop": "stop_{}"}
 
 #: At so many points, others with each seed, the short form kills the whole worker.
 SHORT_GROUPS = 4
@@ -101,35 +105,59 @@ def _upload_for(ground: Ground, point: str) -> Upload:
 
 
 def _strike_producers(ground: Ground, armed: Armed) -> None:
-    """A producer dies after each of its actions; then another asks with the same key, or none."""
-    dying = []
+    """A producer dies or stands still after each of its actions; at some, another then asks too."""
+    struck = []
     for number, point in enumerate(PRODUCER_POINTS):
-        key = f"producer-{number}-{ground.random.getrandbits(32):x}"
-        entry = known_before(ground, ground.corpus.text(), key)
-        armed.arm(entry.id, f"{point} kill_child")
-        ground.book.fault("kill_producer", point)
-        dying.append((number, key, entry, produce(ground, armed, entry, key)))
-    for number, key, entry, process in dying:
-        process.wait(PATIENCE)
+        for action, name in ALONE.items():
+            key = f"producer-{number}-{action}-{ground.random.getrandbits(32):x}"
+            entry = known_before(ground, ground.corpus.text(), key)
+            armed.arm(entry.id, f"{point} {action}")
+            ground.book.fault(name.format("producer"), point)
+            struck.append((number, action, key, entry, produce(ground, armed, entry, key)))
+    for number, _, key, entry, process in struck:
+        _wait_until_struck_or_ended(armed, entry.id, process)
         upload = entry.upload
-        if number % 2:  # the others rest on reconcile alone
+        if number % 2:  # the others rest on reconcile alone, or on the one that goes on
             ground.uploads.enqueue(upload.content, pipeline=upload.pipeline, idempotency_key=key)
             entry.accepted = time.monotonic()
+    for _, action, _, entry, process in struck:
+        status = process.wait(PATIENCE)
+        if action == "stop" and status == 0:
+            entry.accepted = entry.accepted or time.monotonic()
+        if action == "stop" and status != 0:
+            ground.book.first(ground.book.wrong, entry.id, f"its producer ended with {status}")
+
+
+def _wait_until_struck_or_ended(
+    armed: Armed, job_id: str, process: subprocess.Popen[bytes]
+) -> None:
+    end = time.monotonic() + PATIENCE
+    while armed.struck_in(job_id) is None and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _strike_reconcile(ground: Ground, armed: Armed) -> None:
-    """Redis forgets jobs, and whoever brings them back dies in doing so."""
+    """Redis forgets jobs, and whoever brings them back dies or stands still in doing so."""
     for member in ground.crew:
         member.replaced = False
     ground.stop_warm(ground.crew)
-    for point in RECONCILE_POINTS:
-        ground.submit(ground.corpus.text(), lambda e, p=point: armed.arm(e.id, f"{p} kill_child"))
-        ground.book.fault("kill_reconcile", point)
+    for point, (action, name) in itertools.product(RECONCILE_POINTS, ALONE.items()):
+        fault = f"{point} {action}"
+        ground.submit(ground.corpus.text(), lambda e, fault=fault: armed.arm(e.id, fault))
+        ground.book.fault(name.format("reconcile"), point)
     with ground.redis() as client:
         client.flushall()
     command = [sys.executable, "-m", "chaos.dying_command", "recover"]
-    for _ in RECONCILE_POINTS:
-        subprocess.run(command, env=dying(ground, armed), check=False, timeout=PATIENCE)
+    at_work = []
+    # Each ends at the first kill it meets. Those that follow do not wait for one that stands still.
+    while armed.left and len(at_work) < 2 * len(RECONCILE_POINTS):
+        at_work.append(subprocess.Popen(command, env=dying(ground, armed)))
+        with suppress(subprocess.TimeoutExpired):
+            at_work[-1].wait(max(ground.lease / 2, 5.0))
+    for process in at_work:
+        process.wait(PATIENCE)
+    for job_id, fault in armed.left.items():
+        ground.book.first(ground.book.wrong, fault, f"never reached by {job_id}")
     for member in ground.crew:
         member.replaced = True
 
