@@ -568,7 +568,7 @@ def test_threads_share_a_store(store, monkeypatch):
 
 
 def test_a_large_object_is_never_held_whole(store):
-    """Two parts at a time: about 19 MB for any size, most of it the two of 8 MiB."""
+    """Two parts at a time: about 20 MB for any size, most of it the two of 8 MiB."""
     storage = store()
     source = MadeUp(40 << 20)
     storage.put("warm", MadeUp(9 << 20))
@@ -581,7 +581,8 @@ def test_a_large_object_is_never_held_whole(store):
     finally:
         tracemalloc.stop()
 
-    assert peak < 21 << 20
+    # A third part would make it 28. On a busy machine it was 22.5 once.
+    assert peak < 24_000_000
     storage.delete("whole", "whole-copy", "warm")
 
 
