@@ -138,9 +138,9 @@ def left_entries(client: redis.Redis, seconds: float) -> dict[str, int]:
 
 
 def entries_in(client: redis.Redis, key: str) -> int:
-    """How many entries a key has; the bytes of a plain value, none of a key that has gone."""
+    """How many entries a key has: a plain value is one, however long, a key that has gone none."""
     counting: dict[str, Callable[[str], Any]] = {
-        "string": client.strlen,
+        "string": lambda _: 1,
         "hash": client.hlen,
         "list": client.llen,
         "set": client.scard,
